@@ -1,0 +1,1 @@
+"""Triage: a ranked worklist; nothing is released without a certificate."""

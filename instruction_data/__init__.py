@@ -1,0 +1,1 @@
+"""Conversations and knowledge. Knows words, nothing of pixels."""

@@ -1,0 +1,1 @@
+"""The desk: FastAPI and Gradio around the same engine as the command line."""

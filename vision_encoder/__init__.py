@@ -1,0 +1,1 @@
+"""Encoders, heads, novelty, retrieval, morphometry, and looking. Knows tissue, nothing of words."""

@@ -1,0 +1,31 @@
+"""What looking at one view gives: evidence in order of use, and what was not seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slides import Evidence, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything seen in one view (a slide, or a region of it).
+
+    `fields_seen` of `fields_available` tiles were encoded. `usable` is False when there is no
+    tissue to speak about (glass, black, not histology); `reason` then says so in one sentence.
+    `notes` name what was not looked at or left out and why.
+    """
+
+    slide: str
+    region: Region
+    mpp: float | None
+    evidence: tuple[Evidence, ...]
+    fields_seen: int
+    fields_available: int
+    usable: bool
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def find(self, name: str) -> Evidence | None:
+        """The evidence whose finding has this name, or None."""
+        return next((item for item in self.evidence if item.finding.name == name), None)
