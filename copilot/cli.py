@@ -1,0 +1,300 @@
+"""The command line: human text on stdout, progress on stderr, `--json` one object, exit 0 or 2 with one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+
+import typer
+
+from slides.errors import PathcopilotError, SlideError, UsageError
+
+from .offline import go_offline
+
+if TYPE_CHECKING:
+    from .answer import Answer, Question
+    from .engine import Copilot
+
+app = typer.Typer(
+    name="pathcopilot",
+    help="A chat copilot for whole-slide pathology: every sentence points at the tissue it rests on. Research software.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Slides, DICOM folders or images.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Mpp = Annotated[Optional[float], typer.Option(help="µm per pixel of level 0, where the file does not state it.")]
+Context = Annotated[Optional[str], typer.Option(help="Clinical context in plain words.")]
+Language = Annotated[str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")]
+Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, or FAMILY:NAME@PATH.")]
+Regions = Annotated[Optional[list[str]], typer.Option("--region", metavar="X,Y,W,H", help="Box in level-0 pixels; may be repeated.")]
+
+
+@app.command()
+def ask(
+    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="PATH...", help="Slides or images.", show_default=False)] = None,
+    question: Annotated[Optional[str], typer.Option("--question", "-q", help="The question in plain words.")] = None,
+    region: Regions = None,
+    mpp: Mpp = None,
+    context: Context = None,
+    options: Annotated[Optional[str], typer.Option(metavar='"A|B|C"', help="Choose among these.")] = None,
+    batch: Annotated[Optional[Path], typer.Option(metavar="QUESTIONS.jsonl", help="One request a line; needs --json.")] = None,
+    as_json: AsJson = False,
+    language: Language = "embedded",
+    encoder: Encoder = "embedded",
+    wording: Annotated[str, typer.Option(help="slots: the model chooses between checked wordings; free: it writes, each sentence checked.")] = "slots",
+    quantise: Annotated[Optional[str], typer.Option(help="4bit, for a larger language model (needs bitsandbytes).")] = None,
+) -> None:
+    """Ask about slides, images or boxes; the answer prints as it streams."""
+    from .requests import Request, checked_mpp, opened, parse_options, parse_region
+
+    if wording not in ("slots", "free"):
+        raise UsageError("--wording is slots or free")
+    if batch is not None:
+        if paths or question:
+            raise UsageError("--batch takes paths and questions from its file: leave PATH and --question out")
+        _ask_batch(batch, language, encoder, wording, quantise)
+        return
+    if question is None:
+        raise UsageError('say what you want to know: --question "what is this?"')
+    request = Request(
+        paths=tuple(paths or ()),
+        question=question,
+        regions=tuple(parse_region(text) for text in region or ()),
+        mpp=checked_mpp(mpp),
+        context=context,
+        options=parse_options(options),
+    )
+    with opened(request) as asked:
+        copilot = _load(language, encoder, wording, quantise)
+        answer = _stream(copilot, asked, show=not as_json)
+    if as_json:
+        _print_json(answer.as_json())
+    else:
+        _print_evidence(answer)
+
+
+def _ask_batch(batch: Path, language: str, encoder: str, wording: str, quantise: str | None) -> None:
+    from .requests import from_json, opened
+
+    try:
+        lines = [line for line in batch.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(f"cannot read {batch.name}: name a JSON Lines file in UTF-8") from None
+    copilot: Copilot | None = None
+    for number, line in enumerate(lines, 1):
+        _progress(f"question {number} of {len(lines)}")
+        try:
+            with opened(from_json(line, batch.parent)) as asked:
+                copilot = copilot or _load(language, encoder, wording, quantise)
+                _print_json(_stream(copilot, asked, show=False).as_json())
+        except PathcopilotError as error:
+            _print_json({"error": str(error)})
+    _progress("")
+
+
+@app.command()
+def inspect(path: Annotated[Path, typer.Argument(help="A slide, DICOM folder or image.")], mpp: Mpp = None, as_json: AsJson = False) -> None:
+    """What a slide is: size, levels, µm/px, tissue, focus, stain by colour, and what to know about the file."""
+    from slides.open import open_slide
+    from slides.quality import measure_quality
+    from slides.tissue import tissue_mask
+
+    from .requests import checked_mpp
+
+    with open_slide(path, mpp=checked_mpp(mpp)) as slide:
+        mask = tissue_mask(slide)
+        quality = measure_quality(slide, slide.bounds, mask)
+        told = slide.as_json() | {"removed": list(mask.removed), "quality": [item.finding.as_json() for item in quality]}
+    if as_json:
+        _print_json(told)
+        return
+    scale = f"{told['mpp']} µm/px (from the {told['mpp_source']})" if told["mpp"] else "µm/px unknown: state it with --mpp"
+    typer.echo(f"{told['name']}: {told['size'][0]} x {told['size'][1]} px, {len(told['levels'])} level(s), {scale}")
+    for item in quality:
+        finding = item.finding
+        value = finding.label if finding.label else "not measured" if finding.value is None else f"{finding.value:.3g} {finding.unit or ''}"
+        typer.echo(f"  {finding.name.replace('_', ' ')}: {value.strip()}")
+    for note in [*told["conditions"], *told["removed"]]:
+        typer.echo(f"  note: {note}")
+
+
+@app.command()
+def suggest(
+    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="PATH...", help="Slides or images; may be left out with --differential.", show_default=False)] = None,
+    context: Context = None,
+    differential: Annotated[Optional[str], typer.Option(metavar='"A|B"', help="Candidates to separate.")] = None,
+    mpp: Mpp = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ancillary tests, ordered by how much each would settle between the candidates."""
+    from .requests import parse_options
+
+    given = parse_options(differential)
+    if not paths and len(given) < 2:
+        raise UsageError('name slides, or at least two candidates: --differential "A|B"')
+    if paths:
+        with _views(paths, mpp) as views:
+            plan = _load("embedded", "embedded").suggest(views, context=context, given=given, progress=_progress)
+    else:
+        from .suggest import suggest_for
+
+        plan = suggest_for(given, context=context)
+    _progress("")
+    _print_json(plan.as_json()) if as_json else typer.echo(plan.markdown())
+
+
+@app.command()
+def report(
+    paths: Paths,
+    out: Annotated[Path, typer.Option(help="The draft to write, FILE.md.")],
+    context: Context = None,
+    mpp: Mpp = None,
+) -> None:
+    """A draft report whose every line names its finding or says that it was not assessed."""
+    from .report import check_target
+
+    check_target(out)
+    with _views(paths, mpp) as views:
+        draft = _load("embedded", "embedded").report(views, context=context, progress=_progress)
+    draft.write(out)
+    _progress("")
+    typer.echo(f"draft written to {out.name}")
+
+
+@app.command()
+def triage(slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", show_default=False)], as_json: AsJson = False) -> None:
+    """A ranked worklist, worst first; it releases nothing."""
+    from slides.open import open_slide
+
+    if not slides:
+        raise UsageError("name at least one slide")
+    copilot = _load("embedded", "embedded")
+    worklist = copilot.triage(slides, open_slide, progress=_progress)
+    _progress("")
+    _print_json(worklist.as_json()) if as_json else typer.echo(worklist.markdown())
+
+
+@app.command()
+def doctor(
+    prepare: Annotated[bool, typer.Option(help="Also convert the language model, once.")] = False, as_json: AsJson = False
+) -> None:
+    """Check every dependency, weights file and permission, and say how to mend what fails."""
+    from .doctor import check, render
+
+    checks = check(prepare=prepare)
+    typer.echo(render(checks, as_json=as_json))
+    if any(item.status == "FAIL" for item in checks):
+        raise typer.Exit(2)
+
+
+@app.command()
+def sample(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("samples")) -> None:
+    """Put a real slide on disk, to try things with."""
+    from .sample import bring_sample
+
+    typer.echo(str(bring_sample(folder)))
+
+
+def _load(language: str, encoder: str, wording: str = "slots", quantise: str | None = None) -> Copilot:
+    _progress("loading models")
+    from .engine import Copilot
+
+    return Copilot.load(language, encoder, quantise=quantise, wording="free" if wording == "free" else "slots")
+
+
+def _stream(copilot: Copilot, question: Question, *, show: bool) -> Answer:
+    from .answer import Done, Looking, Saying
+
+    for event in copilot.ask(question):
+        if isinstance(event, Looking):
+            count = f" {event.done} of {event.total}" if event.total else ""
+            _progress(f"{event.what}{count}")
+        elif isinstance(event, Saying) and show:
+            _progress("")
+            typer.echo(event.text, nl=False)
+        elif isinstance(event, Done):
+            _progress("")
+            if show:
+                typer.echo("")
+            return event.answer
+    raise AssertionError("the engine ends every answer with Done")
+
+
+def _print_evidence(answer: Answer) -> None:
+    used = sorted({index for claim in answer.claims if claim.status != "struck" for index in claim.evidence})
+    for index in used:
+        item = answer.evidence[index]
+        finding = item.finding
+        figure = f"{finding.probability:.2f}" if finding.probability is not None else f"{finding.value:.4g}" if finding.value is not None else "–"
+        label = finding.label or finding.unit or ""
+        typer.echo(f"  [{index}] {item.slide} {','.join(map(str, item.region.xywh))}: {finding.name.replace('_', ' ')} {label} {figure}")
+    for source in dict.fromkeys(s for c in answer.claims if c.status == "knowledge" for s in c.sources if s != "house rule"):
+        typer.echo(f"  source: {source}")
+    for note in answer.notes:
+        typer.echo(f"  note: {note}")
+
+
+def _views(paths: Iterable[Path], mpp: float | None) -> Any:
+    from contextlib import contextmanager
+
+    from .requests import Request, checked_mpp, opened
+
+    @contextmanager
+    def views() -> Any:
+        with opened(Request(tuple(paths), "look", mpp=checked_mpp(mpp))) as question:
+            yield question.views
+
+    return views()
+
+
+_shown = False
+
+
+def _progress(text: str) -> None:
+    """One line on stderr that replaces itself on a terminal; an empty text clears it."""
+    global _shown
+    if sys.stderr.isatty():
+        if text or _shown:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+        _shown = bool(text)
+    elif text:
+        sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> NoReturn:
+    """Runs the command line; errors that a user can mend end in one line and exit code 2."""
+    go_offline()
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except PathcopilotError as error:
+        _fail(str(error))
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # a usage error of the parser
+            _fail(f"{error.format_message()} (see pathcopilot --help)")
+        raise
+    except KeyboardInterrupt:
+        _progress("")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    _progress("")
+    sys.stderr.write("pathcopilot: " + " ".join(message.split()) + "\n")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""What an answer says, in order: the statements that a plan and the observations call for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from . import wording
+from .differential import Candidate, Conflict
+from .plan import Plan
+from .statements import Seen, Statement, listed
+
+HOUSE = ("house rule",)
+MORPHOLOGY = (
+    "nuclei_density", "nuclear_area", "nuclear_area_variation", "nuclear_share", "clear_space_share",
+    "chromogen_share", "positive_nuclei_share",
+)  # fmt: skip
+
+LIMITS: dict[str, tuple[str, ...]] = {
+    "immunophenotype": (
+        "Protein expression and molecular results cannot be read from this section; they need their own test.",
+        "No marker or molecular result can be read from this section; it needs its own test.",
+    ),
+    "grade": (
+        "Grade, stage, margins, invasion and mitoses are not assessed here: no validated measure stands behind them.",
+        "No validated measure of grade, stage, margins, invasion or mitoses exists here, so they are not assessed.",
+    ),
+    "greeting": (
+        "Open a slide, draw a box on it and ask what is seen; the answer points at the tissue it rests on.",
+        "Draw a box on a slide and ask; each sentence of the answer points at the tissue it rests on.",
+    ),
+    "no view": (
+        "No image came with this question, so nothing visual can be said.",
+        "Without an image nothing visual can be said.",
+    ),
+    "no tests": ("Nothing seen here narrows the differential enough to rank tests; name candidates to compare.",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything an answer may draw on, gathered before the first word."""
+
+    seen: tuple[Seen, ...]
+    conflicts: tuple[Conflict, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    settling: tuple[Statement, ...] = ()
+    """Which test would settle the differential, from the knowledge tables with sources."""
+    choice: Statement | None = None
+    entries: tuple[Statement, ...] = field(default=())
+    """Knowledge entries that the question names."""
+
+
+def compose(plan: Plan, material: Material) -> list[Statement]:
+    """The statements of an answer, most wanted first; each names its evidence or its source."""
+    if plan.wants("greeting"):
+        return [limit("greeting")]
+    said: list[Statement] = []
+    if not material.seen:
+        return [*material.entries, *([] if material.entries else [limit("no view")])]
+    for intent in ("immunophenotype", "grade"):
+        if plan.wants(intent):
+            said.append(limit(intent))
+    said += _conflicts(material)
+    if material.choice:
+        said.append(material.choice)
+    for seen in material.seen:
+        said += _view(plan, seen)
+    if len(material.seen) > 1:
+        said += _comparison(material.seen)
+    if any(seen.observation.usable for seen in material.seen):
+        said += material.settling or ((limit("no tests"),) if plan.wants("tests") else ())
+    said += material.entries
+    return _unique(said)
+
+
+def limit(name: str) -> Statement:
+    """A closed list of sentences on what the method cannot do; their source is the house rule."""
+    return Statement(LIMITS[name], sources=HOUSE)
+
+
+def _view(plan: Plan, seen: Seen) -> list[Statement]:
+    if not seen.observation.usable:
+        return [wording.unusable(seen), *wording.classified(seen, "stain"), *wording.coverage(seen)]
+    groups = {
+        "stain": wording.classified(seen, "stain"),
+        "organ": wording.classified(seen, "organ"),
+        "category": wording.classified(seen, "category") + wording.classified(seen, "disease"),
+        "tissue": wording.classified(seen, "tissue"),
+        "measure": [s for name in MORPHOLOGY for s in wording.measured(seen, name)],
+        "quality": wording.focus(seen),
+    }
+    usual = ["category", "tissue", "organ", "stain", "measure"]
+    lead = [name for name in plan.intents if name in groups]
+    said: list[Statement] = []
+    for name in dict.fromkeys([*lead, *usual]):
+        said += groups[name]
+    said += wording.resembles(seen)
+    focus = seen.at("focus")
+    if focus is not None and focus[1].finding.label != "sharp" and "quality" not in lead:
+        said += groups["quality"]
+    return [*said, *wording.coverage(seen), *wording.unmeasured(seen)]
+
+
+def _conflicts(material: Material) -> list[Statement]:
+    return [Statement((conflict.text,), conflict.evidence) for conflict in material.conflicts]
+
+
+def _comparison(seen: Sequence[Seen]) -> list[Statement]:
+    """Where several views agree or differ, by the labels of their findings."""
+    said = []
+    for name in ("organ", "category"):
+        found = [(view.label, at) for view in seen if (at := view.at(name)) and not at[1].finding.abstained]
+        labels = {at[1].finding.label for _, at in found}
+        if len(found) < 2:
+            continue
+        indices = tuple(index for _, (index, _) in found)
+        each = listed([f"{label} {at[1].finding.label}" for label, at in found], "and")
+        if len(labels) == 1:
+            said.append(Statement((f"The views agree on the {name}: {labels.pop()}.",), indices))
+        else:
+            said.append(Statement((f"The views differ on the {name}: {each}.",), indices))
+    return said
+
+
+def _unique(statements: Sequence[Statement]) -> list[Statement]:
+    """The statements without repeats, first kept."""
+    return list({s.wordings[0]: s for s in statements}.values())

@@ -1,0 +1,127 @@
+"""Saying statements through the language model, and checking every sentence before it is shown.
+
+Two ways. `slots`: the model chooses, token by token, between wordings whose numbers, classes and sites come
+from the findings; each wording has passed the checker before it is offered. `free`: the model writes in its
+own words; each finished sentence is checked, and what it leaves out or loses is said by the plain template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from .answer import Checked, Claim, Question, Saying
+from .check import Ground, check_sentence, split_sentences
+from .language.model import LanguageModel, Message
+from .statements import Statement
+
+Wording = Literal["slots", "free"]
+
+SYSTEM = (
+    "You help a pathologist. State the findings you are given in short, plain, exact sentences. "
+    "Never add a number, an organ, a diagnosis or a marker that was not given."
+)
+MAX_STRUCK = 3  # a model that loses the thread this often has nothing more to add
+
+
+def speak(
+    statements: Sequence[Statement],
+    ground: Ground,
+    language: Callable[[], LanguageModel],
+    *,
+    wording: Wording,
+    halted: Callable[[], bool],
+) -> Iterator[Saying | Checked]:
+    """Says the statements; text that was said always belongs to a claim that stands.
+
+    `language` is called when the first choice of words is due, so that a model may still be loading
+    while the first sentence, which has one wording, is shown.
+    """
+    left = list(statements)
+    if wording == "free" and left:
+        covered: set[int] = set()
+        for event in _freely(left, ground, language(), halted):
+            if isinstance(event, Checked) and event.claim.status != "struck":
+                covered.update(event.claim.evidence)
+            yield event
+        left = [s for s in left if not s.evidence or not covered.issuperset(s.evidence)]
+    said = ""
+    for statement in left:
+        if halted():
+            return
+        for event in _slotted(statement, said, ground, language, halted):
+            if isinstance(event, Saying):
+                said += event.text
+            yield event
+
+
+def _slotted(
+    statement: Statement,
+    said: str,
+    ground: Ground,
+    language: Callable[[], LanguageModel],
+    halted: Callable[[], bool],
+) -> Iterator[Saying | Checked]:
+    judged = {text: _judge(text, statement, ground) for text in statement.wordings}
+    standing = [text for text, claim in judged.items() if claim.status != "struck"]
+    if not standing:
+        yield Checked(judged[statement.wordings[0]])
+        return
+    gap = " " if said else ""
+    if len(standing) == 1:
+        text = standing[0]
+        yield Saying(gap + text)
+    else:
+        text = ""
+        for piece in language().choose(messages(ground.question), said + gap, standing, halted=halted):
+            yield Saying((gap if not text else "") + piece)
+            text += piece
+    # A stop in mid-sentence leaves the part that was shown as its own claim: what is seen is what is kept.
+    claim = judged.get(text)
+    if claim is None:
+        if not text:
+            return
+        whole = judged[next(wording for wording in standing if wording.startswith(text))]
+        claim = Claim(f"{text.rstrip()} …", whole.status, whole.evidence, whole.sources)
+    yield Checked(claim)
+
+
+def _freely(
+    statements: Sequence[Statement], ground: Ground, model: LanguageModel, halted: Callable[[], bool]
+) -> Iterator[Saying | Checked]:
+    facts = "\n".join(f"- {statement.wordings[0]}" for statement in statements)
+    prompt = messages(ground.question)
+    prompt[-1]["content"] = f"Findings:\n{facts}\n\nQuestion: {ground.question.text}\nAnswer from the findings only."
+    struck, first = 0, True
+    for sentence in split_sentences(model.stream(prompt, max_new_tokens=220, halted=halted)):
+        claim = check_sentence(sentence, ground)
+        if claim.status == "struck":
+            struck += 1
+        else:
+            yield Saying(sentence if first else f" {sentence}")
+            first = False
+        yield Checked(claim)
+        if struck >= MAX_STRUCK:
+            return
+    if not first:
+        yield Saying(" ")
+
+
+def _judge(text: str, statement: Statement, ground: Ground) -> Claim:
+    claim = check_sentence(text, ground)
+    if claim.status == "struck":
+        return claim
+    return Claim(
+        claim.text,
+        claim.status,
+        tuple(dict.fromkeys((*statement.evidence, *claim.evidence))),
+        tuple(dict.fromkeys((*statement.sources, *claim.sources))),
+    )
+
+
+def messages(question: Question) -> list[Message]:
+    """The conversation as the language model sees it; what the user typed stays in the user's turns."""
+    turns: list[Message] = [{"role": "system", "content": SYSTEM}]
+    for turn in question.history[-2:]:
+        turns += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
+    return [*turns, {"role": "user", "content": question.text}]

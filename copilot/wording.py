@@ -1,0 +1,190 @@
+"""From findings to sentences: one small function for each kind of finding. No number or class is made here."""
+
+from __future__ import annotations
+
+from slides import Finding
+
+from .certainty import certainty
+from .statements import Seen, Statement, figure, listed, quantity, runners_up
+
+CLASS_SUBJECT = {
+    "stain": "the stain",
+    "organ": "the organ",
+    "category": "the process",
+    "tissue": "the tissue",
+    "disease": "the lesion",
+}
+
+
+def classified(seen: Seen, name: str) -> list[Statement]:
+    """Statements of the classifying findings called `name` (or `name <organ>`): one each."""
+    return [
+        Statement(_with_view(seen, _class_wordings(name, item.finding)), (index,))
+        for index, item in seen.all(name)
+        if item.finding.label is not None and item.finding.distribution
+    ]
+
+
+def _class_wordings(name: str, finding: Finding) -> tuple[str, ...]:
+    assert finding.label is not None
+    p = finding.probability or 0.0
+    subject, label = CLASS_SUBJECT[name], finding.label
+    word = certainty(p, abstained=finding.abstained)
+    others = listed([f"{other} ({figure(q)})" for other, q in runners_up(finding)], "and")
+    where = f" in {finding.name.split(' ', 1)[1]}" if name in ("tissue", "disease") and " " in finding.name else ""
+    if word == "not classified":
+        then = f", then {others}" if others else ""
+        why = f": {finding.reason.rstrip('.')}" if finding.abstained and finding.reason else ""
+        return (
+            f"{subject.capitalize()} is not classified{why}; it looks most like {label} ({figure(p)}){then}.",
+            f"{subject.capitalize()} cannot be told here{why}; the nearest class is {label} ({figure(p)}){then}.",
+        )
+    rest = [c for c in finding.prediction_set if c != label]
+    tail = ""
+    if word == "suggestive of":
+        tail = f"; {listed(rest, 'and')} not excluded" if rest else (f"; next comes {others}" if others else "")
+    elif rest:
+        tail = f"; the 90 % set also holds {listed(rest, 'and')}"
+    verb = {"consistent with": "is consistent with", "favours": "favours", "suggestive of": "is suggestive of"}[word]
+    said = f"{label}{where}"
+    if name == "stain":
+        return (
+            f"The stain {'favours' if word == 'favours' else verb} {said} ({figure(p)}){tail}.",
+            f"By its colours the stain {verb} {said} ({figure(p)}){tail}.",
+        )
+    noun = {"organ": "as the organ", "category": "as the process", "tissue": "", "disease": ""}[name]
+    noun = f" {noun}" if noun else ""
+    return (
+        f"The picture {verb} {said}{noun} ({figure(p)}){tail}.",
+        f"This field {verb} {said}{noun} ({figure(p)}){tail}.",
+        f"What is seen {verb} {said}{noun} ({figure(p)}){tail}.",
+    )
+
+
+def resembles(seen: Seen) -> list[Statement]:
+    """The nearest reference case, said as a likeness and never as a diagnosis."""
+    found = seen.at("resembles")
+    if found is None or found[1].finding.label is None:
+        return []
+    index, item = found
+    finding = item.finding
+    if finding.abstained or finding.probability is None:
+        return []
+    p = figure(finding.probability)
+    return [
+        Statement(
+            _with_view(
+                seen,
+                (
+                    f"Among the reference cases it looks most like {finding.label}; "
+                    f"such a likeness was right about the kind of process in {p} of held-out cases.",
+                    f"The nearest reference case is {finding.label}; "
+                    f"such a likeness was right about the kind of process in {p} of held-out cases.",
+                ),
+            ),
+            (index,),
+        )
+    ]
+
+
+MEASURES: dict[str, tuple[str, ...]] = {
+    "nuclei_density": ("Nuclei number about {value}{interval}.", "There are about {value} nuclei{interval}."),
+    "nuclear_area": ("The median nuclear area is {value}{interval}.", "Nuclei measure {value} at the median{interval}."),
+    "nuclear_area_variation": (
+        "Nuclear size varies with a coefficient of variation of {value}{interval}.",
+        "The coefficient of variation of nuclear area is {value}{interval}.",
+    ),
+    "nuclear_share": ("Nuclei cover {value} of the tissue{interval}.", "Nuclei take up {value} of the tissue area{interval}."),
+    "clear_space_share": (
+        "Clear space (lumina, fat or glass) makes up {value} of the tissue{interval}.",
+        "Lumina, fat or other clear space take {value} of the tissue{interval}.",
+    ),
+    "chromogen_share": ("Chromogen covers {value} of the tissue{interval}.", "{value} of the tissue carries chromogen{interval}."),
+    "positive_nuclei_share": (
+        "In this field {value} of the nuclei carry chromogen{interval}.",
+        "{value} of the nuclei in this field carry chromogen{interval}.",
+    ),
+}  # fmt: skip
+
+
+def measured(seen: Seen, name: str) -> list[Statement]:
+    """The statement of a measured finding; nothing when it abstains (see `unmeasured`)."""
+    found = seen.at(name)
+    if found is None or name not in MEASURES:
+        return []
+    index, item = found
+    finding = item.finding
+    if finding.abstained or finding.value is None:
+        return []
+    interval = ""
+    if finding.interval is not None:
+        low, high = (quantity(v, finding.unit) for v in finding.interval)
+        bare = low.removesuffix(f" {finding.unit}") if finding.unit not in ("share", "ratio", None) else low
+        interval = f" (95 % interval {bare} to {high})" if low != high else ""
+    value = quantity(finding.value, finding.unit)
+    value_nuclei = value.replace(" per mm²", " nuclei per mm²") if "nuclei{interval}" in MEASURES[name][-1] else value
+    words = (
+        MEASURES[name][0].format(value=value, interval=interval),
+        MEASURES[name][1].replace("{value} nuclei", "{value}").format(value=value_nuclei, interval=interval),
+    )
+    return [Statement(_with_view(seen, words), (index,))]
+
+
+def unmeasured(seen: Seen) -> list[Statement]:
+    """One sentence on what could not be measured, with the reason the finding gives."""
+    reasons: dict[str, list[int]] = {}
+    for position, item in enumerate(seen.observation.evidence):
+        finding = item.finding
+        if finding.abstained and finding.reason and finding.value is None and finding.label is None:
+            reasons.setdefault(finding.reason, []).append(seen.offset + position)
+    return [
+        Statement(_with_view(seen, (f"{_sentence(reason)}",)), tuple(indices)) for reason, indices in reasons.items()
+    ]
+
+
+def focus(seen: Seen) -> list[Statement]:
+    """A sentence on focus, said first only when it limits the answer."""
+    found = seen.at("focus")
+    if found is None or found[1].finding.label is None:
+        return []
+    label = found[1].finding.label
+    return [
+        Statement(_with_view(seen, (f"Focus is {label}.", f"The picture is {label} in focus.")[:1]), (found[0],))
+    ]
+
+
+def coverage(seen: Seen) -> list[Statement]:
+    """How much of the tissue was looked at."""
+    o = seen.observation
+    if not o.fields_available:
+        return []
+    found = seen.at("tissue_share")
+    evidence = (found[0],) if found else ()
+    scale = f" at {o.mpp:.2f} µm/px" if o.mpp else ""
+    some = "field" if o.fields_available == 1 else "fields"
+    words = (
+        f"{o.fields_seen} of {o.fields_available} tissue {some} were looked at{scale}.",
+        f"This rests on {o.fields_seen} of {o.fields_available} tissue {some}{scale}.",
+    )
+    if o.fields_available == 1:
+        words = (f"This rests on one tissue field{scale}.",)
+    return [Statement(_with_view(seen, words), evidence)]
+
+
+def unusable(seen: Seen) -> Statement:
+    """Why there is nothing to say about a view."""
+    reason = seen.observation.reason or "There is no tissue here to speak about"
+    indices = tuple(seen.offset + i for i, _ in enumerate(seen.observation.evidence))
+    return Statement(_with_view(seen, (_sentence(reason),)), indices)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _with_view(seen: Seen, wordings: tuple[str, ...]) -> tuple[str, ...]:
+    """Each wording, with the view named in front where an answer holds several."""
+    if not seen.label:
+        return wordings
+    return tuple(f"{seen.label}: {text[:1].lower() if text[:4] in ('The ', 'This', 'What') else text[:1]}{text[1:]}" for text in wordings)

@@ -1,0 +1,32 @@
+"""The command `pathcopilot`: the copilot's command line, and `serve`, which only this floor can offer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, NoReturn, Optional
+
+import typer
+
+from copilot.cli import Encoder, Language, app
+from copilot.cli import main as run_command_line
+
+
+@app.command()
+def serve(
+    slides: Annotated[
+        Optional[list[Path]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Argument(metavar="SLIDE...", help="Slides, or folders of slides.", show_default=False),
+    ] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    language: Language = "embedded",
+    encoder: Encoder = "embedded",
+) -> None:
+    """Open the desk on 127.0.0.1."""
+    from .app import serve as open_desk
+
+    open_desk(slides or [], port=port, language=language, encoder=encoder)
+
+
+def main() -> NoReturn:
+    """Runs `pathcopilot`."""
+    run_command_line()
