@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from slides.errors import PathcopilotError, SlideError, UsageError
+from slides.errors import PathcopilotError, UsageError
 
 from .offline import go_offline
 
@@ -26,29 +26,45 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Slides, DICOM folders or images.", show_default=False)]
+Paths = Annotated[
+    list[Path], typer.Argument(metavar="PATH...", help="Slides, DICOM folders or images.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Mpp = Annotated[Optional[float], typer.Option(help="µm per pixel of level 0, where the file does not state it.")]
-Context = Annotated[Optional[str], typer.Option(help="Clinical context in plain words.")]
-Language = Annotated[str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")]
+Mpp = Annotated[float | None, typer.Option(help="µm per pixel of level 0, where the file does not state it.")]
+Context = Annotated[str | None, typer.Option(help="Clinical context in plain words.")]
+Language = Annotated[
+    str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")
+]
 Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, or FAMILY:NAME@PATH.")]
-Regions = Annotated[Optional[list[str]], typer.Option("--region", metavar="X,Y,W,H", help="Box in level-0 pixels; may be repeated.")]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option("--region", metavar="X,Y,W,H", help="Box in level-0 pixels; may be repeated."),
+]
 
 
 @app.command()
 def ask(
-    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="PATH...", help="Slides or images.", show_default=False)] = None,
-    question: Annotated[Optional[str], typer.Option("--question", "-q", help="The question in plain words.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATH...", help="Slides or images.", show_default=False)
+    ] = None,
+    question: Annotated[str | None, typer.Option("--question", "-q", help="The question in plain words.")] = None,
     region: Regions = None,
     mpp: Mpp = None,
     context: Context = None,
-    options: Annotated[Optional[str], typer.Option(metavar='"A|B|C"', help="Choose among these.")] = None,
-    batch: Annotated[Optional[Path], typer.Option(metavar="QUESTIONS.jsonl", help="One request a line; needs --json.")] = None,
+    options: Annotated[str | None, typer.Option(metavar='"A|B|C"', help="Choose among these.")] = None,
+    batch: Annotated[
+        Path | None, typer.Option(metavar="QUESTIONS.jsonl", help="One request a line; needs --json.")
+    ] = None,
     as_json: AsJson = False,
     language: Language = "embedded",
     encoder: Encoder = "embedded",
-    wording: Annotated[str, typer.Option(help="slots: the model chooses between checked wordings; free: it writes, each sentence checked.")] = "slots",
-    quantise: Annotated[Optional[str], typer.Option(help="4bit, for a larger language model (needs bitsandbytes).")] = None,
+    wording: Annotated[
+        str,
+        typer.Option(help="slots: the model chooses between checked wordings; free: it writes, each sentence checked."),
+    ] = "slots",
+    quantise: Annotated[
+        str | None, typer.Option(help="4bit, for a larger language model (needs bitsandbytes).")
+    ] = None,
 ) -> None:
     """Ask about slides, images or boxes; the answer prints as it streams."""
     from .requests import Request, checked_mpp, opened, parse_options, parse_region
@@ -99,7 +115,11 @@ def _ask_batch(batch: Path, language: str, encoder: str, wording: str, quantise:
 
 
 @app.command()
-def inspect(path: Annotated[Path, typer.Argument(help="A slide, DICOM folder or image.")], mpp: Mpp = None, as_json: AsJson = False) -> None:
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A slide, DICOM folder or image.")],
+    mpp: Mpp = None,
+    as_json: AsJson = False,
+) -> None:
     """What a slide is: size, levels, µm/px, tissue, focus, stain by colour, and what to know about the file."""
     from slides.open import open_slide
     from slides.quality import measure_quality
@@ -110,15 +130,26 @@ def inspect(path: Annotated[Path, typer.Argument(help="A slide, DICOM folder or 
     with open_slide(path, mpp=checked_mpp(mpp)) as slide:
         mask = tissue_mask(slide)
         quality = measure_quality(slide, slide.bounds, mask)
-        told = slide.as_json() | {"removed": list(mask.removed), "quality": [item.finding.as_json() for item in quality]}
+        told = slide.as_json() | {
+            "removed": list(mask.removed),
+            "quality": [item.finding.as_json() for item in quality],
+        }
     if as_json:
         _print_json(told)
         return
-    scale = f"{told['mpp']} µm/px (from the {told['mpp_source']})" if told["mpp"] else "µm/px unknown: state it with --mpp"
+    scale = (
+        f"{told['mpp']} µm/px (from the {told['mpp_source']})" if told["mpp"] else "µm/px unknown: state it with --mpp"
+    )
     typer.echo(f"{told['name']}: {told['size'][0]} x {told['size'][1]} px, {len(told['levels'])} level(s), {scale}")
     for item in quality:
         finding = item.finding
-        value = finding.label if finding.label else "not measured" if finding.value is None else f"{finding.value:.3g} {finding.unit or ''}"
+        value = (
+            finding.label
+            if finding.label
+            else "not measured"
+            if finding.value is None
+            else f"{finding.value:.3g} {finding.unit or ''}"
+        )
         typer.echo(f"  {finding.name.replace('_', ' ')}: {value.strip()}")
     for note in [*told["conditions"], *told["removed"]]:
         typer.echo(f"  note: {note}")
@@ -126,9 +157,16 @@ def inspect(path: Annotated[Path, typer.Argument(help="A slide, DICOM folder or 
 
 @app.command()
 def suggest(
-    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="PATH...", help="Slides or images; may be left out with --differential.", show_default=False)] = None,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH...",
+            help="Slides or images; may be left out with --differential.",
+            show_default=False,
+        ),
+    ] = None,
     context: Context = None,
-    differential: Annotated[Optional[str], typer.Option(metavar='"A|B"', help="Candidates to separate.")] = None,
+    differential: Annotated[str | None, typer.Option(metavar='"A|B"', help="Candidates to separate.")] = None,
     mpp: Mpp = None,
     as_json: AsJson = False,
 ) -> None:
@@ -168,7 +206,10 @@ def report(
 
 
 @app.command()
-def triage(slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", show_default=False)], as_json: AsJson = False) -> None:
+def triage(
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
     """A ranked worklist, worst first; it releases nothing."""
     from slides.open import open_slide
 
@@ -182,7 +223,8 @@ def triage(slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", show
 
 @app.command()
 def doctor(
-    prepare: Annotated[bool, typer.Option(help="Also convert the language model, once.")] = False, as_json: AsJson = False
+    prepare: Annotated[bool, typer.Option(help="Also convert the language model, once.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check every dependency, weights file and permission, and say how to mend what fails."""
     from .doctor import check, render
@@ -231,10 +273,20 @@ def _print_evidence(answer: Answer) -> None:
     for index in used:
         item = answer.evidence[index]
         finding = item.finding
-        figure = f"{finding.probability:.2f}" if finding.probability is not None else f"{finding.value:.4g}" if finding.value is not None else "–"
+        figure = (
+            f"{finding.probability:.2f}"
+            if finding.probability is not None
+            else f"{finding.value:.4g}"
+            if finding.value is not None
+            else "–"
+        )
         label = finding.label or finding.unit or ""
-        typer.echo(f"  [{index}] {item.slide} {','.join(map(str, item.region.xywh))}: {finding.name.replace('_', ' ')} {label} {figure}")
-    for source in dict.fromkeys(s for c in answer.claims if c.status == "knowledge" for s in c.sources if s != "house rule"):
+        typer.echo(
+            f"  [{index}] {item.slide} {','.join(map(str, item.region.xywh))}: {finding.name.replace('_', ' ')} {label} {figure}"
+        )
+    for source in dict.fromkeys(
+        s for c in answer.claims if c.status == "knowledge" for s in c.sources if s != "house rule"
+    ):
         typer.echo(f"  source: {source}")
     for note in answer.notes:
         typer.echo(f"  note: {note}")

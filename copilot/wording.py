@@ -5,6 +5,7 @@ from __future__ import annotations
 from slides import Finding
 
 from .certainty import certainty
+from .choose import Choice
 from .statements import Seen, Statement, figure, listed, quantity, runners_up
 
 CLASS_SUBJECT = {
@@ -45,7 +46,11 @@ def _class_wordings(name: str, finding: Finding) -> tuple[str, ...]:
         tail = f"; {listed(rest, 'and')} not excluded" if rest else (f"; next comes {others}" if others else "")
     elif rest:
         tail = f"; the 90 % set also holds {listed(rest, 'and')}"
-    verb = {"consistent with": "is consistent with", "favours": "favours", "suggestive of": "is suggestive of"}[word]
+    verb = {
+        "consistent with": "is consistent with",
+        "favours": "favours",
+        "suggestive of": "is suggestive of",
+    }[word]
     said = f"{label}{where}"
     if name == "stain":
         return (
@@ -148,9 +153,7 @@ def focus(seen: Seen) -> list[Statement]:
     if found is None or found[1].finding.label is None:
         return []
     label = found[1].finding.label
-    return [
-        Statement(_with_view(seen, (f"Focus is {label}.", f"The picture is {label} in focus.")[:1]), (found[0],))
-    ]
+    return [Statement(_with_view(seen, (f"Focus is {label}.", f"The picture is {label} in focus.")[:1]), (found[0],))]
 
 
 def coverage(seen: Seen) -> list[Statement]:
@@ -187,4 +190,27 @@ def _with_view(seen: Seen, wordings: tuple[str, ...]) -> tuple[str, ...]:
     """Each wording, with the view named in front where an answer holds several."""
     if not seen.label:
         return wordings
-    return tuple(f"{seen.label}: {text[:1].lower() if text[:4] in ('The ', 'This', 'What') else text[:1]}{text[1:]}" for text in wordings)
+    return tuple(
+        f"{seen.label}: {text[:1].lower() if text[:4] in ('The ', 'This', 'What') else text[:1]}{text[1:]}"
+        for text in wordings
+    )
+
+
+def chosen(options: tuple[str, ...], choice: Choice, index: int) -> tuple[Statement, Finding]:
+    """What is said of a choice among options, and the finding it is recorded as."""
+    ranked = sorted(zip(options, choice.probabilities, strict=True), key=lambda pair: -pair[1])
+    label, p = ranked[0]
+    finding = Finding(
+        "choice",
+        label=None if choice.index is None else label,
+        probability=p,
+        distribution=tuple(ranked),
+        abstained=choice.index is None,
+        reason=choice.why if choice.index is None else None,
+        source="findings and scored likelihood",
+    )
+    if choice.index is None:
+        return Statement(
+            ("The findings do not settle this choice, so none of the options is taken.",), (index,)
+        ), finding
+    return Statement((f"Of the options given, “{label}” fits the findings best ({figure(p)}).",), (index,)), finding

@@ -52,9 +52,7 @@ class Slide(ABC):
     fingerprint: str
 
     @abstractmethod
-    def read(
-        self, region: Region, *, mpp: float | None = None, downsample: float | None = None
-    ) -> Pixels:
+    def read(self, region: Region, *, mpp: float | None = None, downsample: float | None = None) -> Pixels:
         """RGB pixels (h, w, 3) uint8 of a region at a µm/px, a downsample, or level 0 when neither is given.
 
         Reads the nearest finer level, then resamples with antialiasing. Outside the slide is white.
@@ -95,10 +93,7 @@ class Slide(ABC):
         return {
             "name": self.name,
             "size": list(self.size),
-            "levels": [
-                {"size": list(level.size), "downsample": round(level.downsample, 4)}
-                for level in self.levels
-            ],
+            "levels": [{"size": list(level.size), "downsample": round(level.downsample, 4)} for level in self.levels],
             "bounds": list(self.bounds.xywh),
             "mpp": self.mpp,
             "mpp_source": self.mpp_source,

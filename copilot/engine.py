@@ -1,0 +1,271 @@
+"""The engine: look, say, check, show, as one stream of events for desk, command line, batch and tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_encoder.look import Eye, Progress, load_eye
+
+from instruction_data.knowledge import load_knowledge
+from slides import Evidence, Region, SlideError, open_slide
+from vision_encoder.observation import Observation
+
+from .answer import (
+    Answer,
+    Claim,
+    Done,
+    Event,
+    Found,
+    Looking,
+    ModelCard,
+    Question,
+    Saying,
+    Timings,
+    View,
+)
+from .check import Ground
+from .choose import Choice, choose_option
+from .differential import conflicts, differential
+from .language.load import load_language
+from .language.model import LanguageModel
+from .plan import Plan, plan
+from .say import Material, compose
+from .settle import entries, settle
+from .speak import Wording, speak
+from .statements import Seen
+from .wording import chosen
+
+if TYPE_CHECKING:
+    from .ancillary import TestPlan
+    from .report import Report
+    from .triage.worklist import Worklist
+
+
+def never() -> bool:
+    """Nobody asked to stop."""
+    return False
+
+
+class Copilot:
+    """The copilot with its models loaded; `ask` may be called any number of times.
+
+    The language model loads in the background: looking does not wait for it.
+    """
+
+    def __init__(
+        self,
+        eye: Eye,
+        language: Future[LanguageModel],
+        *,
+        wording: Wording = "slots",
+        load_seconds: float = 0.0,
+    ):
+        self.eye = eye
+        self.wording = wording
+        self.load_seconds = load_seconds
+        self._language = language
+        self.knowledge = load_knowledge()
+
+    @classmethod
+    def load(
+        cls,
+        language: str = "embedded",
+        encoder: str = "embedded",
+        *,
+        quantise: str | None = None,
+        wording: Wording = "slots",
+    ) -> Copilot:
+        """A copilot with the named models; raises `SetupError` when weights are missing or altered."""
+        started = time.perf_counter()
+        pool = ThreadPoolExecutor(1, thread_name_prefix="language")
+        future = pool.submit(_prepared, language, quantise)
+        pool.shutdown(wait=False)
+        eye = load_eye(encoder)
+        return cls(eye, future, wording=wording, load_seconds=time.perf_counter() - started)
+
+    @property
+    def language(self) -> LanguageModel:
+        """The language model, waited for when it is still loading."""
+        return self._language.result()
+
+    @property
+    def card(self) -> ModelCard:
+        """Which weights answer."""
+        hashes = {"language": self.language.sha256, **self.eye.weights_sha256}
+        return ModelCard(self.language.name, self.eye.encoder.name, hashes)
+
+    def observe(self, view: View, *, halted: Callable[[], bool] = never) -> Generator[Looking, None, Observation]:
+        """Looks at one view, yielding progress; returns the observation."""
+        looking = self.eye.look(view.slide, view.region, halted=halted)
+        while True:
+            try:
+                step: Progress = next(looking)
+            except StopIteration as end:
+                observation: Observation = end.value
+                return observation
+            yield Looking(step.what, step.done, step.total)
+
+    def ask(self, question: Question, *, halted: Callable[[], bool] = never) -> Iterator[Event]:
+        """The events of one answer; the last is `Done`, also after a stop."""
+        clock = _Clock(self.load_seconds)
+        seen: list[Seen] = []
+        evidence: list[Evidence] = []
+        for number, view in enumerate(question.views, 1):
+            observation = yield from self.observe(view, halted=halted)
+            seen.append(Seen(observation, len(evidence), f"View {number}" if len(question.views) > 1 else ""))
+            for item in observation.evidence:
+                yield Found(len(evidence), item)
+                evidence.append(item)
+            if halted():
+                break
+        clock.looked()
+        todo = plan(question.text, views=len(question.views))
+        material, ground, choice = self._gather(question, todo, seen, evidence)
+        for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
+            yield Found(index, ground.evidence[index])
+        claims: list[Claim] = []
+        for event in speak(compose(todo, material), ground, lambda: self.language, wording=self.wording, halted=halted):
+            if isinstance(event, Saying):
+                clock.spoke()
+            else:
+                claims.append(event.claim)
+            yield event
+        yield Done(
+            Answer(
+                claims=tuple(claims),
+                evidence=ground.evidence,
+                abstained=_abstained(seen, choice),
+                model=self.card,
+                timings=clock.timings(),
+                choice=None if choice is None else choice.index,
+                option_probabilities=None if choice is None else choice.probabilities,
+                stopped=halted(),
+                notes=tuple(dict.fromkeys(note for s in seen for note in s.observation.notes)),
+            )
+        )
+
+    def suggest(
+        self,
+        views: Sequence[View],
+        *,
+        context: str | None = None,
+        given: Sequence[str] = (),
+        progress: Callable[[str], None] = print,
+    ) -> TestPlan:
+        """Ancillary tests for what the views show, or between the candidates given."""
+        from .suggest import plan_tests
+
+        return plan_tests(self.knowledge, self._look_at(views, progress), context=context, given=given)
+
+    def report(
+        self, views: Sequence[View], *, context: str | None = None, progress: Callable[[str], None] = print
+    ) -> Report:
+        """A draft report on the views; every line names its finding or says that it was not assessed."""
+        from .report import draft_report
+        from .suggest import plan_tests
+
+        observations = self._look_at(views, progress)
+        tests = plan_tests(self.knowledge, observations, context=context)
+        return draft_report(observations, context=context, plan=tests, model=self.card)
+
+    def triage(self, paths: Sequence[Path], *, progress: Callable[[str], None] = print) -> Worklist:
+        """The slides ranked, worst first; one that cannot be read stands at the head, it is not left out."""
+        from .triage.worklist import rank
+
+        observations = []
+        for number, path in enumerate(paths, 1):
+            progress(f"slide {number} of {len(paths)}")
+            try:
+                with open_slide(path) as slide:
+                    observations += self._look_at([View(slide)], progress)
+            except SlideError as error:
+                observations.append(Observation(path.name, Region(0, 0, 1, 1), None, (), 0, 0, False, str(error)))
+        return rank(observations)
+
+    def _look_at(self, views: Sequence[View], progress: Callable[[str], None]) -> list[Observation]:
+        observations = []
+        for view in views:
+            looking = self.observe(view)
+            while True:
+                try:
+                    step = next(looking)
+                except StopIteration as end:
+                    observations.append(end.value)
+                    break
+                progress(f"{step.what} {step.done} of {step.total}" if step.total else step.what)
+        return observations
+
+    def _gather(
+        self, question: Question, todo: Plan, seen: Sequence[Seen], evidence: Sequence[Evidence]
+    ) -> tuple[Material, Ground, Choice | None]:
+        """What may be said: observations, conflicts with the context, the choice, what would settle it."""
+        observations = [s.observation for s in seen]
+        told = list(evidence)
+        choice = None
+        statement = None
+        if question.options and observations:
+            language = self.language if self._language.done() or len(question.options) > 1 else None
+            choice = choose_option(
+                question.options, observations, question, language=language, knowledge=self.knowledge
+            )
+            statement, finding = chosen(question.options, choice, len(told))
+            told.append(Evidence(observations[0].slide, observations[0].region, observations[0].mpp, finding))
+        candidates = (
+            differential(observations, context=question.context, knowledge=self.knowledge) if observations else ()
+        )
+        settled = settle(
+            self.knowledge, candidates, context=question.context, asked=todo.wants("tests", "immunophenotype")
+        )
+        named = entries(self.knowledge, question.text) if todo.wants("knowledge", "tests", "immunophenotype") else None
+        cited = settled.cited + (named.cited if named else ())
+        material = Material(
+            seen=tuple(seen),
+            conflicts=conflicts(observations, question.context, self.knowledge) if question.context else (),
+            candidates=candidates,
+            settling=settled.statements,
+            choice=statement,
+            entries=named.statements if named else (),
+        )
+        return material, Ground(tuple(told), cited, question), choice
+
+
+def _prepared(name: str, quantise: str | None) -> LanguageModel:
+    """The language model, with the fixed system turn already read."""
+    return load_language(name, quantise=quantise)
+
+
+def _abstained(seen: Sequence[Seen], choice: Choice | None) -> bool:
+    """True when no classification of any view stands (or, with options, none was chosen)."""
+    if choice is not None:
+        return choice.index is None
+    names = ("organ", "category", "tissue", "disease")
+    stands = [
+        i
+        for s in seen
+        for i in s.observation.evidence
+        if i.finding.name.split(" ")[0] in names and not i.finding.abstained
+    ]
+    return bool(seen) and not stands
+
+
+class _Clock:
+    """Seconds since the question, by phase."""
+
+    def __init__(self, load: float):
+        self.start = time.perf_counter()
+        self.load = load
+        self.look = 0.0
+        self.first: float | None = None
+
+    def looked(self) -> None:
+        self.look = time.perf_counter() - self.start
+
+    def spoke(self) -> None:
+        self.first = self.first or time.perf_counter() - self.start
+
+    def timings(self) -> Timings:
+        return Timings(self.load, self.look, self.first or 0.0, time.perf_counter() - self.start)

@@ -1,0 +1,1 @@
+"""Laws and journeys of this floor."""
