@@ -1,0 +1,1 @@
+"""Networks written out layer by layer, without the weights that fill them."""

@@ -1,0 +1,155 @@
+"""EfficientNet-Lite0, written from the papers.
+
+Sources: Tan & Le, "EfficientNet", ICML 2019 (the B0 table of stages); Sandler et al., "MobileNetV2",
+CVPR 2018 (the inverted residual). The Lite variant drops squeeze-and-excite, replaces swish by ReLU6
+and keeps stem and head at their B0 widths. Layer names follow the published state dictionary, so that
+its weights load by name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+DIMENSION = 1280
+"""Length of a feature: the channels of the head before its pooling."""
+
+
+class Stage(NamedTuple):
+    """One row of the B0 table: `repeats` blocks, of which the first has the stride."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    inputs: int
+    outputs: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 32, 16),
+    Stage(2, 3, 2, 6, 16, 24),
+    Stage(2, 5, 2, 6, 24, 40),
+    Stage(3, 3, 2, 6, 40, 80),
+    Stage(3, 5, 1, 6, 80, 112),
+    Stage(4, 5, 2, 6, 112, 192),
+    Stage(1, 3, 1, 6, 192, 320),
+)
+
+
+class SamePadConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME, where the weights were trained.
+
+    With stride 2 on an even side the odd pixel of padding lies right and below; symmetric padding
+    would shift every later map by half a pixel and change the features.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        height, width = ((-(-side // stride) - 1) * stride + kernel - side for side in x.shape[-2:])
+        height, width = max(height, 0), max(width, 0)
+        if height % 2 == 0 and width % 2 == 0:
+            return F.conv2d(x, self.weight, self.bias, stride, (height // 2, width // 2), 1, self.groups)
+        x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+        return F.conv2d(x, self.weight, self.bias, stride, 0, 1, self.groups)
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1×1, depthwise k×k, project 1×1; the input is added where shapes allow it."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self.expands = expansion != 1
+        self.adds = stride == 1 and inputs == outputs
+        if self.expands:
+            self._expand_conv = SamePadConv(inputs, width, 1)
+            self._bn0 = _batch_norm(width)
+        self._depthwise_conv = SamePadConv(width, width, kernel, stride, groups=width)
+        self._bn1 = _batch_norm(width)
+        self._project_conv = SamePadConv(width, outputs, 1)
+        self._bn2 = _batch_norm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expands:
+            y = F.relu6(self._bn0(self._expand_conv(y)), inplace=True)
+        y = F.relu6(self._bn1(self._depthwise_conv(y)), inplace=True)
+        y = self._bn2(self._project_conv(y))
+        out: Tensor = y + x if self.adds else y
+        return out
+
+
+class EfficientNetLite0(nn.Module):
+    """Images (n, 3, h, w) float in about [-1, 1] → features (n, 1280); any h, w from 32 up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2)
+        self._bn0 = _batch_norm(STAGES[0].inputs)
+        self._blocks = nn.ModuleList(
+            InvertedResidual(
+                stage.outputs if repeat else stage.inputs,
+                stage.outputs,
+                stage.kernel,
+                1 if repeat else stage.stride,
+                stage.expansion,
+            )
+            for stage in STAGES
+            for repeat in range(stage.repeats)
+        )
+        self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1)
+        self._bn1 = _batch_norm(DIMENSION)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
+        for block in self._blocks:
+            x = block(x)
+        x = F.relu6(self._bn1(self._conv_head(x)), inplace=True)
+        pooled: Tensor = x.mean(dim=(2, 3))
+        return pooled
+
+
+def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:
+    """The same function in evaluation, with every batch norm folded into the convolution before it."""
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, InvertedResidual):
+            pairs = [("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+            pairs += [("_expand_conv", "_bn0")] if module.expands else []
+        elif isinstance(module, EfficientNetLite0):
+            pairs = [("_conv_stem", "_bn0"), ("_conv_head", "_bn1")]
+        else:
+            continue
+        for convolution, norm in pairs:
+            fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+            setattr(module, convolution, fused)
+            setattr(module, norm, nn.Identity())
+    return network
+
+
+def load_state(network: EfficientNetLite0, state: dict[str, Tensor]) -> EfficientNetLite0:
+    """The network with the published weights; the ImageNet classifier `_fc` is left out.
+
+    Raises
+    ------
+    RuntimeError : a layer is missing or has another shape
+    """
+    network.load_state_dict({name: value for name, value in state.items() if not name.startswith("_fc.")})
+    return network
+
+
+def _batch_norm(channels: int) -> nn.BatchNorm2d:
+    # 1e-3 and 0.01 are TensorFlow's values of the original training.
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+__all__ = ["DIMENSION", "EfficientNetLite0", "fold_batch_norms", "load_state"]
