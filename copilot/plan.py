@@ -11,22 +11,27 @@ Intent = Literal[
     "grade", "tests", "compare", "scale", "greeting", "knowledge",
 ]  # fmt: skip
 
-_RULES: tuple[tuple[Intent, str], ...] = (
-    ("greeting", r"^\s*(hi|hello|hey|good (morning|afternoon|evening)|thanks?|thank you)\b[\s!.,]*(there|you)?[\s!.,]*$"),
-    ("immunophenotype", r"\b(ki-?67|mib-?1|her-?2|er|pr|pd-?l1|mmr|msi|cd\d+\w*|ck\d+|ck|p16|p40|p53|p63|ttf-?1|braf|kras|egfr|idh1?|alk|"
-                        r"immuno\w*|ihc|receptor\w*|mutation\w*|mutated|molecular|amplif\w*|fusion|methylation|oestrogen|estrogen|progesterone)\b"),
-    ("tests", r"\b(which|what|any)?\s*(ancillary|further|additional|next)?\s*(tests?|stains?\s+(should|would|to)|work-?up|panel|order)\b"),
-    ("grade", r"\b(grad(e|ing)|gleason|isup|stag(e|ing)|tnm|mitos[ei]s|mitotic|nottingham|margins?|lymphovascular|perineural)\b"),
-    ("measure", r"\b(how many|how (big|large|dense|cellular)|count|number of|measure|size|area|density|cellularity|diameter|nuclei|nuclear)\b"),
-    ("scale", r"\b(magnification|objective|µm/px|um/px|mpp|scale|resolution|power)\b"),
-    ("quality", r"\b(quality|focus|blur\w*|sharp|artefact\w*|artifact\w*|pen|usable|adequate|adequacy)\b"),
-    ("stain", r"\b(which|what|kind of|is this|type of)\b.{0,20}\bstain\w*|\bstain\w*\s*(type|is|was)\b|\bh\s?&\s?e\b.*\?"),
-    ("compare", r"\b(compare|differ\w*|difference|versus|vs\.?|both|same as|between)\b"),
-    ("category", r"\b(malignan\w*|benign|cancer\w*|carcinoma|tumou?r\w*|neoplas\w*|dysplas\w*|adenoma|sarcoma|lymphoma|inflam\w*|normal|"
-                 r"reactive|infect\w*|metasta\w*|invasive|suspicious)\b"),
-    ("organ", r"\b(organ|site|where|origin|primary|anatom\w*|from which|tissue of origin)\b"),
-    ("tissue", r"\b(tissue|structure|cell type|epitheli\w*|stroma|gland\w*|muscle|fat|adipose|mucus|necros\w*|debris)\b"),
-)  # fmt: skip
+_WORDS: dict[Intent, str] = {
+    "immunophenotype": r"""ki-?67 mib-?1 her-?2 er pr pd-?l1 mmr msi cd\d+\w* ck ck\d+ p16 p40 p53 p63 ttf-?1 braf kras
+        egfr idh1? alk immuno\w* ihc receptor\w* mutation\w* mutated molecular amplif\w* fusion methylation oestrogen
+        estrogen progesterone""",
+    "tests": r"tests? panel work-?up ancillary order",
+    "grade": r"""grad(?:e|ing) gleason isup stag(?:e|ing) tnm mitos[ei]s mitotic nottingham margins? lymphovascular
+        perineural""",
+    "measure": r"""many count number measure size area density cellularity diameter nuclei nuclear dense cellular""",
+    "scale": r"magnification objective µm/px um/px mpp scale resolution power",
+    "quality": r"quality focus blur\w* sharp artefact\w* artifact\w* pen usable adequate adequacy",
+    "stain": r"stain stains stained h&e dye counterstain\w*",
+    "compare": r"compare differ\w* versus vs both between",
+    "category": r"""malignan\w* benign cancer\w* carcinoma\w* tumou?r\w* neoplas\w* dysplas\w* adenoma\w* sarcoma\w*
+        lymphoma\w* inflam\w* normal reactive infect\w* metasta\w* invasive suspicious""",
+    "organ": r"organ site where origin primary anatom\w* biopsy",
+    "tissue": r"tissue structure epitheli\w* stroma gland\w* muscle fat adipose mucus necros\w* debris",
+}
+_GREETING = re.compile(
+    r"\s*(hi|hello|hey|thanks?|thank you|good (morning|afternoon|evening))\b[\s!.,]*(there|you)?[\s!.,]*"
+)
+_PATTERNS = {intent: re.compile(rf"(?<!\w)(?:{'|'.join(words.split())})(?!\w)") for intent, words in _WORDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,11 @@ class Plan:
 def plan(text: str, *, views: int) -> Plan:
     """The plan for a question in plain words; `views` is the number of images or regions it comes with."""
     words = text.casefold()
-    found = [intent for intent, pattern in _RULES if re.search(pattern, words)]
-    if "greeting" in found and len(found) == 1:
+    if _GREETING.fullmatch(words):
         return Plan(("greeting",))
-    found = [intent for intent in found if intent != "greeting"]
-    if views > 1 and "compare" not in found:
-        found.append("compare")
     if views == 0:
         return Plan(("knowledge",))
-    return Plan(tuple(dict.fromkeys(found)) or ("describe",))
+    found: list[Intent] = [intent for intent, pattern in _PATTERNS.items() if pattern.search(words)]
+    if views > 1 and "compare" not in found:
+        found.append("compare")
+    return Plan(tuple(found) or ("describe",))

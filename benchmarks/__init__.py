@@ -1,0 +1,1 @@
+"""Side-by-side figures and sample answers, each printed by a command."""
