@@ -15,6 +15,7 @@ from .errors import (
 )
 from .finding import Evidence, Finding
 from .geometry import Region, Size
+from .open import open_slide
 from .slide import Level, Pixels, Slide
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "SlideNotFound",
     "SlideRefused",
     "UsageError",
+    "open_slide",
 ]
