@@ -1,0 +1,32 @@
+"""SmolLM2-135M-Instruct, the language model that comes with the package index and needs no network after set-up."""
+
+from __future__ import annotations
+
+from .convert import GGUF_SHA256, Precision, convert
+from .decoding import LocalModel
+
+NAME = "SmolLM2-135M-Instruct"
+
+
+def load_embedded(precision: Precision | None = None) -> LocalModel:
+    """The embedded model, converted first where that was not done at set-up.
+
+    `precision` None takes what this processor multiplies fastest. Raises `SetupError` without the weights.
+    """
+    folder = convert(precision or native_precision())
+    from .llama import LlamaNetwork
+    from .tokens import ChatML
+
+    return LocalModel(NAME, GGUF_SHA256, LlamaNetwork(folder), ChatML(folder / "tokenizer.json"))
+
+
+def native_precision() -> Precision:
+    """bfloat16 where the processor multiplies it in hardware, else float32.
+
+    Without AVX512-BF16 or AMX torch emulates bfloat16 at a quarter of float32's rate (docs/performance.md).
+    """
+    import torch
+
+    # torch has no public name for these two; absent in another build, float32 is right everywhere.
+    asks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return "bfloat16" if any(ask() for ask in asks if ask) else "float32"
