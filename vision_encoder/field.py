@@ -1,0 +1,169 @@
+"""One field of tissue at the working scale: its nuclei, clear space and brown chromogen, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from slides import Pixels, Region
+
+from . import stains
+from .nuclei import (
+    TYPICAL_DIAMETER_PX,
+    WORKING_MPP,
+    Nuclei,
+    apparent_diameter,
+    describe,
+    find_nuclei,
+    overall_threshold,
+    smoothed,
+)
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Dye = Literal["H&E", "brown chromogen"]
+
+COARSEST_MPP = 1.0
+BLOCK_PX = 256
+"""Sub-fields of 128 µm, whose spread gives the intervals."""
+CLEAR_DENSITY = 0.12
+"""Optical density, in every channel, below which a pixel holds no tissue."""
+LARGE_SPACE_PX = 8000
+"""2000 µm²: a larger clear space (lumen, fat cell, glass) is not tissue; a smaller one may be cytoplasm."""
+BROWN_DENSITY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Pixels uint8 (h, w, 3) of one place and the level-0 region they show."""
+
+    pixels: Pixels
+    region: Region
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMeasures:
+    """Counts of one field at the working scale.
+
+    tissue : bool (h, w), the field without large clear spaces
+    blocks : counted nuclei, tissue px and nuclear px of each sub-field, float64 (m, 3)
+    positive : (n,) nuclei most of whose area is brown
+    """
+
+    region: Region
+    nuclei: Nuclei
+    tissue: Bools
+    blocks: NDArray[np.float64]
+    clear_px: int
+    brown_px: int
+    brown_in_nuclei_px: int
+    positive: Bools
+
+
+def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) -> list[FieldMeasures]:
+    """Counts of each field; light, dye vectors and threshold are taken from all of them together.
+
+    `mpp` is the µm/px of their pixels; without it the fields are sized by their own nuclei. `dye` None
+    finds no nuclei; so does a scale above 1.0 µm/px.
+    """
+    pictures = [field.pixels for field in fields]
+    readable = dye is not None and (mpp is None or mpp <= COARSEST_MPP)
+    if readable:
+        factor = mpp / WORKING_MPP if mpp is not None else own_factor(pictures)
+        pictures = [_resized(pixels, factor) for pixels in pictures]
+    light = np.max([stains.background_light(pixels) for pixels in pictures], axis=0)
+    densities = [stains.optical_density(pixels, light) for pixels in pictures]
+    clears = [_deepest(density) < CLEAR_DENSITY for density in densities]
+    tissues = [~_large(clear) for clear in clears]
+    browns = [np.zeros(clear.shape, np.bool_) for clear in clears]
+    nuclei = [describe(np.zeros(clear.shape, np.int32)) for clear in clears]
+    if dye == "brown chromogen":
+        vectors = np.stack([stains.HAEMATOXYLIN, stains.DAB])
+        amounts = [stains.concentrations(density, vectors) for density in densities]
+        browns = [(amount[..., 1] > BROWN_DENSITY) & tissue for amount, tissue in zip(amounts, tissues, strict=True)]
+        nuclear = [amount.sum(axis=-1) for amount in amounts]
+    elif readable:
+        vectors = stains.stain_vectors(densities)
+        nuclear = [stains.concentrations(density, vectors)[..., 0] for density in densities]
+    if readable:
+        smooth = [smoothed(amount) for amount in nuclear]
+        overall = overall_threshold(smooth, tissues)
+        nuclei = [find_nuclei(amount, overall) for amount in smooth]
+    return [
+        counted(field.region, *parts) for field, *parts in zip(fields, nuclei, tissues, clears, browns, strict=True)
+    ]
+
+
+def counted(region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: Bools) -> FieldMeasures:
+    """The counts of one field from its nuclei and its masks (h, w)."""
+    within = np.bincount(nuclei.labels[brown], minlength=len(nuclei) + 1)[1:]
+    return FieldMeasures(
+        region=region,
+        nuclei=nuclei,
+        tissue=tissue,
+        blocks=_blocks(nuclei, tissue),
+        clear_px=int(clear.sum()),
+        brown_px=int(brown.sum()),
+        brown_in_nuclei_px=int(within.sum()),
+        positive=within > 0.5 * nuclei.areas,
+    )
+
+
+def own_factor(pictures: Sequence[Pixels]) -> float:
+    """Resize factor that brings the fields' own nuclei to their typical size, within 0.2-4."""
+    found = []
+    for pixels in pictures[:4]:
+        density = stains.optical_density(pixels[:768, :768])
+        amount = stains.concentrations(density, stains.stain_vectors([density]))[..., 0]
+        diameter = apparent_diameter(amount)
+        found += [] if diameter is None else [diameter]
+    return float(np.clip(TYPICAL_DIAMETER_PX / np.median(found), 0.2, 4.0)) if found else 1.0
+
+
+def _resized(pixels: Pixels, factor: float) -> Pixels:
+    """Pixels resampled by a factor, antialiased; unchanged within 3 %."""
+    if abs(factor - 1) < 0.03:
+        return pixels
+    height, width = (max(round(side * factor), 1) for side in pixels.shape[:2])
+    how = Image.Resampling.BOX if factor < 1 else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(pixels).resize((width, height), how))
+
+
+def _deepest(density: Floats) -> Floats:
+    """The largest optical density of the three channels, (h, w)."""
+    return np.maximum(np.maximum(density[..., 0], density[..., 1]), density[..., 2])
+
+
+def _large(clear: Bools) -> Bools:
+    """The clear spaces too large to be part of a cell, found at a quarter of the scale."""
+    from scipy import ndimage
+
+    height, width = clear.shape
+    coarse = clear[::4, ::4]
+    spaces, _ = ndimage.label(ndimage.binary_opening(coarse))
+    large = np.bincount(spaces.ravel()) * 16 >= LARGE_SPACE_PX
+    large[0] = False
+    return np.asarray(large[spaces].repeat(4, axis=0).repeat(4, axis=1)[:height, :width])
+
+
+def _blocks(nuclei: Nuclei, tissue: Bools) -> NDArray[np.float64]:
+    """Counted nuclei, tissue px and nuclear px of each sub-field with tissue, float64 (m, 3)."""
+    height, width = tissue.shape
+    down, across = max(round(height / BLOCK_PX), 1), max(round(width / BLOCK_PX), 1)
+    row_of = np.minimum(np.arange(height) * down // height, down - 1)
+    column_of = np.minimum(np.arange(width) * across // width, across - 1)
+
+    def summed(mask: Bools) -> NDArray[np.float64]:
+        rows = np.stack([mask[row_of == row].sum(axis=0) for row in range(down)])
+        return np.stack([rows[:, column_of == column].sum(axis=1) for column in range(across)], axis=1)
+
+    centres = nuclei.centres[nuclei.counted].astype(np.int64)
+    counts = np.zeros((down, across))
+    np.add.at(counts, (row_of[centres[:, 0]], column_of[centres[:, 1]]), 1)
+    table = np.stack([counts, summed(tissue), summed((nuclei.labels > 0) & tissue)], axis=-1).reshape(-1, 3)
+    return table[table[:, 1] > 0.1 * (height / down) * (width / across)]

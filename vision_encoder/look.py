@@ -1,0 +1,241 @@
+"""Looking at one view: tissue, tiles, encoder, heads, likeness and measures, into one observation.
+
+No language here. The order of evidence is the order of use: stain, organ, category, tissue and disease,
+likeness, measures, quality.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from slides.quality import measure_quality
+
+from slides import Evidence, Finding, Pixels, Region, RegionUnreadable, Slide, UsageError
+from slides.tissue import tissue_mask
+
+from .field import Field
+from .morphometry import measure_together
+from .observation import Observation
+from .sampling import TilePlan, plan_tiles, typical
+
+if TYPE_CHECKING:
+    from .encoder import Encoder
+    from .heads import HeadSet, Reading
+    from .retrieval import Atlas
+
+COARSEST_MPP = 4.0
+CHUNK = 8
+FIELDS_SHOWN = 6
+FIELDS_MEASURED = 8
+REMEMBERED = 64
+LEAST_TISSUE = 0.002
+ORDER = ("stain", "organ", "category", "tissue", "disease")
+NOT_SEEN = {
+    "blank": "there is no tissue in this view, only glass",
+    "dark field": "this is dark-field or fluorescence; only bright-field histology can be read",
+    "greyscale": "this picture has no colour; only stained bright-field histology can be read",
+}
+NO_SCALE = "The slide states no µm/px, so sizes and densities are left out: state it with --mpp."
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is being done now, `done` of `total`; total 0 where there is nothing to count."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+class Eye:
+    """Encoder, heads and reference cases together; remembers its last 64 observations."""
+
+    def __init__(self, encoder: Encoder, heads: HeadSet, atlas: Atlas | None) -> None:
+        self.encoder = encoder
+        self.heads = heads
+        self.atlas = atlas
+        self._seen: OrderedDict[tuple[str, str, Region, float | None], Observation] = OrderedDict()
+
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of each weights file that looking uses."""
+        return {"encoder": self.encoder.sha256, "heads": str(self.heads.card["sha256"])}
+
+    def look(
+        self, slide: Slide, region: Region | None = None, *, halted: Callable[[], bool] = lambda: False
+    ) -> Generator[Progress, None, Observation]:
+        """The observation of a region, or of the whole slide; yields progress while it looks.
+
+        Raises `UsageError` for a region outside the slide. Parts that cannot be read are left out and
+        named in `notes`. Once `halted()` is true it returns what it has and remembers nothing.
+        """
+        view = (region or slide.bounds).clamp(slide.size)
+        if view is None:
+            width, height = slide.size
+            raise UsageError(f"the region lies outside the slide, which is {width} x {height} px")
+        key = (slide.fingerprint, slide.name, view, slide.mpp)
+        if key in self._seen:
+            self._seen.move_to_end(key)
+            return self._seen[key]
+        observation = yield from self._look(slide, view, region is None, halted)
+        if not halted():
+            self._seen[key] = observation
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+        return observation
+
+    def _look(
+        self, slide: Slide, view: Region, whole: bool, halted: Callable[[], bool]
+    ) -> Generator[Progress, None, Observation]:
+        yield Progress("finding tissue")
+        try:
+            mask = tissue_mask(slide, view)
+            yield Progress("judging quality")
+            quality = tuple(measure_quality(slide, view, mask))
+        except RegionUnreadable as error:
+            return Observation(slide.name, view, slide.mpp, (), 0, 0, False, str(error), slide.conditions)
+        notes = [*slide.conditions, *mask.removed]
+        if (reason := _nothing_to_read(slide, quality)) is not None:
+            return Observation(slide.name, view, slide.mpp, quality, 0, 0, False, reason, tuple(notes))
+        plan = plan_tiles(slide, view, mask, whole=whole)
+        notes += plan.notes
+        if slide.mpp is None and not any("µm/px" in note for note in notes):
+            notes.append(NO_SCALE)
+        tiles, pictures, features = yield from self._encode(slide, plan, halted)
+        unread = len(plan.tiles) - len(tiles)
+        if unread and not halted():
+            notes.append(f"{unread} of {len(plan.tiles)} fields could not be read and were left out.")
+        if not tiles:
+            why = "stopped before any tissue was read" if halted() else "no part of the tissue here can be read"
+            return Observation(slide.name, view, plan.mpp, quality, 0, plan.available, False, why, tuple(notes))
+        heads = self._read_heads(slide, view, plan, tiles, features)
+        stain = heads[0].finding if heads else None
+        if stain is not None and stain.label == "not histology" and not stain.abstained:
+            why = "this does not look like a stained tissue section"
+            found, usable = (*heads[:1], *quality), False
+        else:
+            likeness = self._resembles(slide, view, plan, features)
+            yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
+            measures = self._measure(slide, view, plan, tiles, pictures, _stain_of(stain, quality))
+            found, usable, why = (*heads, *likeness, *measures, *quality), True, None
+        return Observation(slide.name, view, plan.mpp, found, len(tiles), plan.available, usable, why, tuple(notes))
+
+    def _encode(
+        self, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
+    ) -> Generator[Progress, None, tuple[list[Region], list[Pixels], np.ndarray]]:
+        """The tiles that could be read, their pictures and their features (n, d)."""
+        tiles: list[Region] = []
+        pictures: list[Pixels] = []
+        features = [np.empty((0, self.encoder.dimension), np.float32)]
+        for start in range(0, len(plan.tiles), CHUNK):
+            yield Progress("looking at tissue fields", start, len(plan.tiles))
+            if halted():
+                break
+            fresh = []
+            for tile, side in zip(plan.tiles[start : start + CHUNK], plan.sizes[start : start + CHUNK], strict=True):
+                try:
+                    fresh.append(slide.read_size(tile, (side, side)))
+                except RegionUnreadable:
+                    continue
+                tiles.append(tile)
+            if fresh:
+                images = [Image.fromarray(picture) for picture in fresh]
+                features.append(self.encoder.encode_tiles(images, mpp=plan.mpp))
+            pictures += fresh
+        return tiles, pictures, np.concatenate(features)
+
+    def _read_heads(
+        self, slide: Slide, view: Region, plan: TilePlan, tiles: Sequence[Region], features: np.ndarray
+    ) -> tuple[Evidence, ...]:
+        """What the heads say, in the order of use; an organ's own heads only where it is that organ."""
+        # the heads know the scale at the side the encoder sees
+        mpp = None if plan.tile_um is None else plan.tile_um / self.encoder.tile_px
+        readings = self.heads.read(features, mpp=mpp)
+        organ = next((item.finding.label for item in readings if item.finding.name == "organ"), None)
+        kept = [item for item in readings if _of_organ(item.finding.name) in (None, organ)]
+        kept.sort(key=lambda item: ORDER.index(item.finding.name.split(" ")[0]))
+        return tuple(Evidence(slide.name, view, plan.mpp, item.finding, _speaking(item, tiles)) for item in kept)
+
+    def _resembles(self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray) -> tuple[Evidence, ...]:
+        """The nearest reference case, where an atlas is loaded."""
+        matches = self.atlas.nearest(features, k=3) if self.atlas is not None else ()
+        if not matches:
+            return ()
+        first = matches[0]
+        finding = Finding(
+            "resembles",
+            label=first.diagnosis or first.title,
+            probability=first.agreement,
+            scope=f"nearest of the reference cases: {first.title}, {first.organ or 'organ not stated'}",
+            source="atlas",
+        )
+        return (Evidence(slide.name, view, plan.mpp, finding),)
+
+    def _measure(
+        self,
+        slide: Slide,
+        view: Region,
+        plan: TilePlan,
+        tiles: Sequence[Region],
+        pictures: Sequence[Pixels],
+        stain: str,
+    ) -> tuple[Evidence, ...]:
+        """Measures over a whole small view, or over fields from the palest to the most cellular."""
+        mpp = plan.mpp
+        if plan.framed:
+            pixels = slide.read(view) if mpp is None else slide.read(view, mpp=mpp)
+            fields = [Field(pixels, view)]
+        else:
+            chosen = typical(pictures, FIELDS_MEASURED)
+            fields = [Field(pictures[index], tiles[index]) for index in chosen]
+        return measure_together(fields, mpp, view, slide.name, stain)
+
+
+def load_eye(encoder: str = "embedded") -> Eye:
+    """Encoder, its heads and its reference cases; raises `SetupError` where one is missing or altered."""
+    from .catalog import load_encoder
+    from .heads import load_heads
+    from .retrieval import load_atlas
+
+    loaded = load_encoder(encoder)
+    return Eye(loaded, load_heads(loaded), load_atlas(loaded))
+
+
+def _nothing_to_read(slide: Slide, quality: Sequence[Evidence]) -> str | None:
+    """Why there is nothing to speak about, in one sentence, or None."""
+    found = {item.finding.name: item.finding for item in quality}
+    colour = found["stain_colour"].label if "stain_colour" in found else None
+    if colour in NOT_SEEN:
+        return NOT_SEEN[colour]
+    if slide.mpp is not None and slide.mpp > COARSEST_MPP:
+        return f"too coarse for cells: {slide.mpp:.3g} µm/px, {COARSEST_MPP:g} or finer is needed"
+    share = found["tissue_share"].value if "tissue_share" in found else None
+    return NOT_SEEN["blank"] if share is not None and share < LEAST_TISSUE else None
+
+
+def _of_organ(name: str) -> str | None:
+    """The organ that a head such as `tissue colon` belongs to."""
+    kind, _, organ = name.partition(" ")
+    return organ if kind in ("tissue", "disease") else None
+
+
+def _speaking(reading: Reading, tiles: Sequence[Region]) -> tuple[Region, ...]:
+    """The tiles in which the reading's label is most probable, strongest first."""
+    if reading.finding.label not in reading.classes:
+        return ()
+    column = reading.tile_probabilities[:, reading.classes.index(reading.finding.label)]
+    strongest = np.argsort(-column, kind="stable")[:FIELDS_SHOWN]
+    return tuple(tiles[index] for index in strongest)
+
+
+def _stain_of(stain: Finding | None, quality: Sequence[Evidence]) -> str:
+    """The stain to measure by: the head's word, or the colours where it abstains."""
+    if stain is not None and stain.label and not stain.abstained:
+        return stain.label
+    colour = next((item.finding.label for item in quality if item.finding.name == "stain_colour"), None)
+    return colour or ""

@@ -1,0 +1,174 @@
+"""Measures of the tissue in one view: nuclei, clear space, brown chromogen, each with its place.
+
+Every measure comes from classical image analysis (`stains`, `nuclei`); its error against hand-drawn
+nuclei is measured by `python -m vision_encoder.evaluate_morphometry`, which writes the figures that
+the scopes and intervals here use. The whole story: `docs/model_cards/morphometry.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from slides import Evidence, Finding, Pixels, Region
+
+from .field import COARSEST_MPP, Dye, Field, FieldMeasures, measure_fields
+from .nuclear_measures import NUCLEAR_MEASURES
+from .nuclei import WORKING_MPP
+from .validation import Validation, load_validation
+
+FEWEST_NUCLEI = 20
+SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
+SOURCE = "measured"
+STATE_SCALE = "the slide states no µm/px: state it with --mpp to get this in real units"
+
+
+def measure(pixels: Pixels, mpp: float | None, region: Region, slide_name: str, stain: str) -> tuple[Evidence, ...]:
+    """Measures of one image of `region`; `mpp` is the µm/px of `pixels`, None when unknown.
+
+    `stain` is `HE` or `H&E-like` for haematoxylin and eosin, anything with `IHC` or `brown` in it for
+    a brown chromogen; nuclei of other stains are not measured. Measures in µm abstain without `mpp`.
+    Of an image wider than 256 µm four sub-fields are measured, one in each quarter.
+    """
+    return measure_together(_subfields(pixels, mpp, region), mpp, region, slide_name, stain)
+
+
+def measure_together(
+    fields: Sequence[Field], mpp: float | None, region: Region, slide_name: str, stain: str
+) -> tuple[Evidence, ...]:
+    """The same over several fields of `region` at one µm/px, pooled; intervals span them."""
+    dye = _dye(stain)
+    refusal = _refusal(dye, mpp, stain)
+    measured = measure_fields(fields, mpp, dye)
+    findings = [_clear_space(measured)]
+    if refusal is not None or dye is None:
+        findings = [
+            *(Finding(item.name, abstained=True, reason=refusal, source=SOURCE) for item in NUCLEAR_MEASURES),
+            *findings,
+        ]
+    else:
+        findings = _nuclear_findings(measured, mpp is not None, load_validation(), dye) + findings
+    if dye == "brown chromogen":
+        findings += _chromogen(measured, readable=refusal is None)
+    looked_at = None if mpp is None else WORKING_MPP if refusal is None else mpp
+    strongest = sorted(measured, key=lambda item: -len(item.nuclei))
+    places = tuple(item.region for item in strongest)[:6]
+    return tuple(Evidence(slide_name, region, looked_at, finding, places) for finding in findings)
+
+
+def _subfields(pixels: Pixels, mpp: float | None, region: Region) -> list[Field]:
+    """The image itself, or one sub-field in the middle of each quarter of a large one."""
+    height, width = pixels.shape[:2]
+    side = round(SUBFIELD_UM / mpp) if mpp is not None else SUBFIELD_PX
+    if max(height, width) <= side * 4 / 3:
+        return [Field(pixels, region)]
+    fields = []
+    for row in range(2 if height > side else 1):
+        for column in range(2 if width > side else 1):
+            tall, wide = min(side, height), min(side, width)
+            top = min(max((2 * row + 1) * height // 4 - tall // 2, 0), height - tall)
+            left = min(max((2 * column + 1) * width // 4 - wide // 2, 0), width - wide)
+            place = Region(
+                region.x + left * region.width // width,
+                region.y + top * region.height // height,
+                max(wide * region.width // width, 1),
+                max(tall * region.height // height, 1),
+            )
+            fields.append(Field(pixels[top : top + tall, left : left + wide], place))
+    return fields
+
+
+def _dye(stain: str) -> Dye | None:
+    lowered = stain.lower()
+    if "ihc" in lowered or "brown" in lowered:
+        return "brown chromogen"
+    return "H&E" if lowered in ("he", "h&e", "h&e-like") else None
+
+
+def _refusal(dye: Dye | None, mpp: float | None, stain: str) -> str | None:
+    """Why nuclei cannot be measured at all here, or None."""
+    if mpp is not None and mpp > COARSEST_MPP:
+        return f"too coarse for nuclei: {mpp:.2g} µm/px, 1.0 or finer is needed"
+    if dye is None:
+        return (
+            f"nuclei are measured on H&E and on brown immunohistochemistry only, not on {stain or 'an unknown stain'}"
+        )
+    return None
+
+
+def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: Validation, dye: Dye) -> list[Finding]:
+    """The nuclear measures, pooled over fields."""
+    scope = checked.scope if dye == "H&E" else f"not checked on this stain; {checked.scope}"
+    if not scaled:
+        scope = f"scale unknown, sized by its own nuclei; {scope}"
+    findings = []
+    for measure in NUCLEAR_MEASURES:
+        rows = measure.pooled(measured)
+        reason = None
+        if measure.scaled and not scaled:
+            reason = STATE_SCALE
+        elif measure.per_nucleus and len(rows) < FEWEST_NUCLEI:
+            reason = f"only {len(rows)} whole nuclei were found, {FEWEST_NUCLEI} are needed"
+        elif not len(rows):
+            reason = "there is too little tissue in these fields"
+        if reason is not None:
+            findings.append(Finding(measure.name, abstained=True, reason=reason, scope=scope, source=SOURCE))
+            continue
+        value = float(measure.statistic(rows))
+        interval = checked.interval(measure.name, value, measure.spread(rows))
+        findings.append(
+            Finding(measure.name, value=value, unit=measure.unit, interval=interval, scope=scope, source=SOURCE)
+        )
+    return findings
+
+
+def _clear_space(measured: Sequence[FieldMeasures]) -> Finding:
+    share = sum(item.clear_px for item in measured) / max(sum(item.tissue.size for item in measured), 1)
+    return Finding(
+        "clear_space_share",
+        value=share,
+        unit="share",
+        scope="any bright-field stain: lumina, fat, clefts and glass together",
+        source=SOURCE,
+    )
+
+
+def _chromogen(measured: Sequence[FieldMeasures], readable: bool) -> list[Finding]:
+    """Brown share of the tissue and, where the brown lies in nuclei, the share of nuclei it marks."""
+    tissue = max(sum(int(item.tissue.sum()) for item in measured), 1)
+    brown = sum(item.brown_px for item in measured)
+    found = [
+        Finding(
+            "chromogen_share",
+            value=brown / tissue,
+            unit="share",
+            scope="brown chromogen (DAB) over tissue; pigment and counterstain folds count as brown",
+            source=SOURCE,
+        )
+    ]
+    total = sum(len(item.nuclei) for item in measured)
+    inside = sum(item.brown_in_nuclei_px for item in measured)
+    if readable and total >= FEWEST_NUCLEI and brown and inside / brown >= 0.5:
+        positive = sum(int(item.positive.sum()) for item in measured)
+        found.append(
+            Finding(
+                "positive_nuclei_share",
+                value=positive / total,
+                unit="share",
+                interval=_wilson(positive, total),
+                scope=f"{positive} of {total} nuclei of these fields, tumour and other cells together; "
+                "no score of a marker",
+                source=SOURCE,
+            )
+        )
+    return found
+
+
+def _wilson(positive: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927, JASA 22:209)."""
+    z = 1.959964
+    share = positive / total
+    centre = share + z * z / (2 * total)
+    half = z * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return (float((centre - half) / (1 + z * z / total)), float((centre + half) / (1 + z * z / total)))

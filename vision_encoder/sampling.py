@@ -1,0 +1,127 @@
+"""Which places of a view are looked at: tiles of one physical size, spread over the tissue, the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from slides import Pixels, Region, Slide
+from slides.grid import tile_grid
+from slides.tissue import TissueMask
+
+TILE_UM = 128.0
+TILE_PX = 256
+"""A tile is 128 µm wide and read at 0.5 µm/px, as most tiles were on which the heads learned."""
+MOST_IN_BOX, MOST_IN_SLIDE = 16, 64
+QUARTERED_PX = 448
+"""A picture of unknown scale at least this wide is seen whole and in quarters."""
+WHOLE_PX = 1024
+"""A picture of unknown scale up to this size is seen at the scale of its own frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """Tiles to read, each resampled to its own `pixels`, of `available` that hold tissue.
+
+    `mpp` is the µm/px of what is read, never finer than the slide, and `tile_um` a tile's side, None when
+    unknown; `framed` when the tiles show the whole of a small view; `notes` are sentences for the user.
+    """
+
+    tiles: tuple[Region, ...]
+    sizes: tuple[int, ...]
+    available: int
+    mpp: float | None
+    tile_um: float | None
+    framed: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def plan_tiles(slide: Slide, view: Region, mask: TissueMask, *, whole: bool) -> TilePlan:
+    """At most 16 tiles of a box, 64 of a whole slide, every stretch of the tissue represented."""
+    narrow = min(view.width, view.height)
+    side = narrow if slide.mpp is None else round(TILE_UM / slide.mpp)
+    if slide.mpp is not None and narrow < side * 1.25:
+        return _frame(view, slide.mpp)
+    if slide.mpp is None and max(view.width, view.height) <= WHOLE_PX:
+        return _frame(view, None)
+    if slide.mpp is None:
+        side = TILE_PX
+    most = MOST_IN_SLIDE if whole else MOST_IN_BOX
+    tiles = _grid(mask, view, side)
+    chosen = spread(tiles, most, seed=view.area % 2**32)
+    notes: tuple[str, ...] = ()
+    if len(tiles) > len(chosen):
+        notes = (
+            f"{len(chosen)} of {len(tiles)} tissue fields were looked at, spread over the tissue; "
+            "what lies between them was not seen.",
+        )
+    sizes = (TILE_PX,) * len(chosen)
+    if slide.mpp is None:
+        return TilePlan(chosen, sizes, len(tiles), None, None, notes=notes)
+    return TilePlan(chosen, sizes, len(tiles), max(TILE_UM / TILE_PX, slide.mpp), TILE_UM, notes=notes)
+
+
+def spread(tiles: Sequence[Region], most: int, *, seed: int) -> tuple[Region, ...]:
+    """At most `most` tiles, one drawn from each of as many equal stretches of a serpentine walk over them."""
+    rows = sorted({tile.y for tile in tiles})
+    turn = {y: 1 if index % 2 == 0 else -1 for index, y in enumerate(rows)}
+    walk = sorted(tiles, key=lambda tile: (tile.y, turn[tile.y] * tile.x))
+    if len(walk) <= most:
+        return tuple(walk)
+    edges = np.linspace(0, len(walk), most + 1).astype(int)
+    draw = np.random.default_rng(seed)
+    return tuple(walk[draw.integers(low, high)] for low, high in pairwise(edges))
+
+
+def typical(pictures: Sequence[Pixels], most: int) -> list[int]:
+    """Indices of at most `most` pictures, evenly from the palest to the darkest in the red channel.
+
+    Haematoxylin absorbs red and eosin hardly does, so this runs from few nuclei to many.
+    """
+    darkness = np.argsort([-float(picture[::4, ::4, 0].mean()) for picture in pictures], kind="stable")
+    if len(darkness) <= most:
+        return [int(index) for index in darkness]
+    return [int(darkness[(2 * step + 1) * len(darkness) // (2 * most)]) for step in range(most)]
+
+
+def _grid(mask: TissueMask, view: Region, side: int) -> tuple[Region, ...]:
+    """Tiles with tissue; thin tissue that fills no tile by half is taken with less."""
+    for least in (0.5, 0.2, 0.05):
+        tiles = tile_grid(mask, view, side, min_tissue=least)
+        if tiles:
+            return tiles
+    return ()
+
+
+def _frame(view: Region, mpp: float | None) -> TilePlan:
+    """Squares over the whole of a small view, and its quarters where it has pixels enough."""
+    side = min(view.width, view.height)
+    squares = _squares(view, side)
+    half = side // 2
+    quarters = _squares(view, half) if mpp is None and side >= QUARTERED_PX else []
+    tiles = (*squares, *quarters)[:MOST_IN_BOX]
+    if mpp is not None:
+        size, read_at = TILE_PX, max(TILE_UM / TILE_PX, mpp)
+        return TilePlan(tiles, (size,) * len(tiles), len(tiles), read_at, side * mpp, framed=True)
+    sizes = tuple(min(tile.width, 2 * TILE_PX) for tile in tiles)
+    return TilePlan(tiles, sizes, len(tiles), None, None, framed=True)
+
+
+def _squares(view: Region, side: int) -> list[Region]:
+    """Squares that cover a view edge to edge, overlapping as little as they can."""
+
+    def starts(begin: int, length: int) -> list[int]:
+        # a quarter of a square left over at the ends is no reason for one more
+        count = max(int(np.ceil((length - side * 0.25) / side)), 1)
+        return [begin + (length - side) * index // max(count - 1, 1) for index in range(count)]
+
+    rows = starts(view.y, view.height)
+    if len(rows) == 1:
+        rows = [view.y + (view.height - side) // 2]
+    columns = starts(view.x, view.width)
+    if len(columns) == 1:
+        columns = [view.x + (view.width - side) // 2]
+    return [Region(x, y, side, side) for y in rows for x in columns]
