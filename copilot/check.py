@@ -101,7 +101,7 @@ def _judge(clause: Clause, words: Lexicon, ground: Ground, support: Support) -> 
 
 def _says_unclassified(parts: Sequence[Clause], ground: Ground) -> bool:
     """True when the sentence says that a class is not told; raises `Struck` when every class is."""
-    if not any(part.unclassified for part in parts):
+    if not any(part.unclassified and not is_limit(part.said) for part in parts):
         return False
     if all(_told(item) for item in ground.evidence if item.finding.distribution):
         raise Struck("what was looked for is classified")

@@ -113,7 +113,7 @@ class Figure:
             return False
         step = 10.0**-self.decimals
         whole = self.text.replace(",", "")
-        if not self.decimals and len(whole) > 2:  # 3,400 is printed to the hundred, but two figures always count
+        if not self.decimals and len(whole) > 3:  # 3,400 is printed to the hundred, but two figures always count
             step = 10.0 ** min(len(whole) - len(whole.rstrip("0")), len(whole) - 2)
         return abs(self.value - value) <= 0.5 * step * (1 + 1e-9) + 1e-12
 

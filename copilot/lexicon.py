@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from slides import Evidence
@@ -38,7 +39,7 @@ NEUTRAL = _words(
     picture image field fields tile tiles view views slide region section tissue seen looked rests
     stain stained organ process category class classes kind lesion structure finding findings reading
     label probability calibrated p interval median mean value number per colours focus
-    reference case cases likeness match held-out option options given fits best conflict"""
+    reference case cases nearest likeness match held-out option options given fits best conflict"""
 )
 """Words that claim nothing by themselves."""
 MEASURE = _words(
@@ -112,15 +113,24 @@ class Lexicon:
         if _VERB_BEHIND_COMMA.search(rest) or CUE.search(rest):
             raise Struck("it adds a statement to the words of the user")
         said = _tokens(rest)
+        spoken = {word for word, _ in self._asked}
         for word, negated in said:
-            if word in NEUTRAL or word in NEGATIONS or word == "whether":
+            if not word or word in NEUTRAL or word == "whether":
                 continue
-            if word not in {w for w, _ in self._asked}:
+            if word not in spoken:
                 raise Struck(f"the user did not say “{word}”")
             if (word, negated) not in self._asked:
                 raise Struck(f"the user said the opposite about “{word}”")
-        if not said:
+        if not any(word for word, _ in said):
             raise Struck("it repeats nothing that the user said")
+        if not _pairs(said) <= _pairs(self._asked):
+            raise Struck("the user did not put it that way")
+
+
+def _pairs(tokens: Sequence[tuple[str, bool]]) -> set[tuple[str, str]]:
+    """Telling words that follow each other without a stop between them."""
+    telling = [word for word, _ in tokens if word not in NEUTRAL and word != "whether"]
+    return {(first, second) for first, second in pairwise(telling) if first and second}
 
 
 def advice(clause: Clause, knowledge: Sequence[Cited]) -> tuple[str, ...]:
@@ -135,7 +145,7 @@ def advice(clause: Clause, knowledge: Sequence[Cited]) -> tuple[str, ...]:
             if pattern and pattern.search(text):
                 text = pattern.sub(" ", text)
                 sources[entry.source] = None
-    left = [word for word, _ in _tokens(text) if word not in _ADVICE_WORDS]
+    left = [word for word, _ in _tokens(text) if word and word not in _ADVICE_WORDS]
     return tuple(sources) if sources and not left else ()
 
 
@@ -216,12 +226,13 @@ def _said_by_user(question: Question) -> list[str]:
 
 
 def _tokens(text: str) -> list[tuple[str, bool]]:
-    """Words in British spelling, each with whether a negation stands up to four words before it."""
+    """Words in British spelling, each with whether a negation stands up to four words before it; stops as ""."""
     found: list[tuple[str, bool]] = []
     since = 99
     for raw in re.findall(r"[\w'&+-]+(?:\.\d+)?|[,;:.?!]", canonical(plain(text))):
         if not raw[0].isalnum() and len(raw) == 1:
             since = 99
+            found.append(("", False))
             continue
         word = raw.strip("'-")
         negation = word in NEGATIONS or word.endswith("n't")

@@ -23,7 +23,8 @@ def split_sentences(stream: Iterable[str]) -> Iterator[str]:
     """Sentences of the text that `stream` brings in pieces, each as soon as the next one begins.
 
     Numbers (`0.93`), units (`38 µm.`), abbreviations (`e.g.`, `No. 3`), file names (`a.svs`) and names such as
-    `H. pylori` do not end a sentence; a line break does. List marks are dropped, white space becomes one space. How the text is cut into pieces makes no difference.
+    `H. pylori` do not end a sentence; a line break does. List marks are dropped, white space
+    becomes one space. How the text is cut into pieces makes no difference.
     """
     held = ""
     for piece in stream:
