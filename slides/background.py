@@ -1,0 +1,107 @@
+"""What a slide looks like where no tissue lies: the colour of glass, dark field, or nothing but glass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from .slide import Pixels
+
+Field = Literal["bright field", "dark field", "blank"]
+
+_USUAL_GLASS = (243.0, 243.0, 243.0)
+"""Median of 164 scans of the atlas (239 to 251)."""
+
+_GLASS_FLOOR = 200
+_GLASS_TINT = 14
+"""Largest difference of channels of glass on a white-balanced scanner; the atlas shows at most 7, pale stroma 15 up."""
+
+_LEAST_GLASS = 0.005
+_FAINTEST, _DENSEST = 0.018, 0.045
+"""Optical density limits of the threshold: above scanner noise (0.01), below fat and oedematous stroma (0.05)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Glass colour (RGB), the optical density above which a pixel is tissue, and the kind of field."""
+
+    glass: tuple[float, float, float]
+    threshold: float
+    field: Field
+
+
+def optical_density(pixels: Pixels, glass: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Decadic optical density (h, w) against glass, of the channel that absorbs most, lightly smoothed."""
+    smooth = np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(1.0)))
+    values = np.arange(256, dtype=np.float32) + 1
+    density = np.zeros(pixels.shape[:2], np.float32)
+    for channel in range(3):
+        table = np.maximum(np.log10((glass[channel] + 1) / values), 0).astype(np.float32)
+        np.maximum(density, table[smooth[..., channel]], out=density)
+    return density
+
+
+def extremes(pixels: Pixels) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Least and greatest channel of each pixel, (h, w) each; ten times faster than a reduction over 3 channels."""
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+
+
+def find_background(overview: Pixels) -> Background:
+    """The background of an overview (h, w, 3).
+
+    Otsu's threshold (1979) on optical density parts dark tissue from pale once a view is full of tissue, so
+    only a third of it is taken, held between scanner noise and the density of fat.
+    """
+    low, high = extremes(overview)
+    if float(np.median(high)) < 60 and float((low > _GLASS_FLOOR).mean()) < 0.02:
+        return Background(_USUAL_GLASS, 1.0, "dark field")
+    glass = _glass_colour(overview, low, high)
+    density = optical_density(overview, glass)
+    if float(np.percentile(density, 99.9)) < _FAINTEST:
+        return Background(glass, _FAINTEST, "blank")
+    threshold = float(np.clip(_otsu(density) / 3, _FAINTEST, _DENSEST))
+    return Background(glass, threshold, "bright field")
+
+
+def _otsu(values: NDArray[np.float32]) -> float:
+    from skimage.filters import threshold_otsu
+
+    counts, edges = np.histogram(values, bins=256)
+    return float(threshold_otsu(hist=(counts, (edges[:-1] + edges[1:]) / 2)))
+
+
+def _glass_colour(overview: Pixels, low: NDArray[np.uint8], high: NDArray[np.uint8]) -> tuple[float, float, float]:
+    glass = overview[(low > _GLASS_FLOOR) & (high - low <= _GLASS_TINT)]
+    if len(glass) < _LEAST_GLASS * low.size:
+        return _tinted_glass(overview)
+    return _brightest_mode(glass)
+
+
+def _brightest_mode(pixels: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """The brightest common colour: pale tissue may be commoner than glass, never brighter."""
+    light = pixels.sum(axis=1, dtype=np.int32) // 3
+    counts = np.convolve(np.bincount(light, minlength=256), np.ones(5) / 5, mode="same")
+    common = np.flatnonzero(counts >= 0.25 * counts.max())
+    mode = common.max() - 2
+    near = pixels[np.abs(light - mode) <= 3]
+    red, green, blue = np.median(near, axis=0)
+    return float(red), float(green), float(blue)
+
+
+def _tinted_glass(overview: Pixels) -> tuple[float, float, float]:
+    """Glass of a scanner that is not white-balanced: bright, flat, and reaching the border."""
+    height, width = overview.shape[:2]
+    if min(height, width) < 64:
+        return _USUAL_GLASS
+    rows = np.abs(np.diff(overview.astype(np.int16), axis=0)).max(axis=2)[:, :-1]
+    columns = np.abs(np.diff(overview.astype(np.int16), axis=1)).max(axis=2)[:-1]
+    flat = (np.maximum(rows, columns) <= 4) & (overview[:-1, :-1].min(axis=2) > 150)
+    border = np.concatenate([flat[0], flat[-1], flat[:, 0], flat[:, -1]])
+    if float(border.mean()) < 0.5 or float(flat.mean()) < 0.1:
+        return _USUAL_GLASS
+    return _brightest_mode(overview[:-1, :-1][flat])
