@@ -230,7 +230,7 @@ class Copilot:
             choice=statement,
             entries=named.statements if named else (),
         )
-        return material, Ground(tuple(told), cited, question), choice
+        return material, Ground(tuple(told), cited, question, tuple(observations)), choice
 
 
 def _prepared(name: str, quantise: str | None) -> LanguageModel:

@@ -6,15 +6,25 @@ from slides import Finding
 
 from .certainty import certainty
 from .choose import Choice
-from .statements import Seen, Statement, figure, listed, quantity, runners_up
+from .statements import Seen, Statement, figure, quantity, runners_up
 
-CLASS_SUBJECT = {
+SUBJECTS = {
     "stain": "the stain",
     "organ": "the organ",
     "category": "the process",
     "tissue": "the tissue",
     "disease": "the lesion",
 }
+VERBS = {"consistent with": "is consistent with", "favours": "favours", "suggestive of": "is suggestive of"}
+SPOKEN = {
+    "HE": "H&E",
+    "malignant": "a malignant process",
+    "benign tumour": "a benign tumour",
+    "pre-malignant": "a pre-malignant process",
+    "inflammatory/infectious": "an inflammatory or infectious process",
+    "normal": "normal tissue",
+}
+"""How a class is said in a sentence, where its name alone would not read well."""
 
 
 def classified(seen: Seen, name: str) -> list[Statement]:
@@ -27,42 +37,33 @@ def classified(seen: Seen, name: str) -> list[Statement]:
 
 
 def _class_wordings(name: str, finding: Finding) -> tuple[str, ...]:
-    assert finding.label is not None
-    p = finding.probability or 0.0
-    subject, label = CLASS_SUBJECT[name], finding.label
-    word = certainty(p, abstained=finding.abstained)
-    others = listed([f"{other} ({figure(q)})" for other, q in runners_up(finding)], "and")
-    where = f" in {finding.name.split(' ', 1)[1]}" if name in ("tissue", "disease") and " " in finding.name else ""
-    if word == "not classified":
-        then = f", then {others}" if others else ""
-        why = f": {finding.reason.rstrip('.')}" if finding.abstained and finding.reason else ""
-        return (
-            f"{subject.capitalize()} is not classified{why}; it looks most like {label} ({figure(p)}){then}.",
-            f"{subject.capitalize()} cannot be told here{why}; the nearest class is {label} ({figure(p)}){then}.",
-        )
-    rest = [c for c in finding.prediction_set if c != label]
-    tail = ""
-    if word == "suggestive of":
-        tail = f"; {listed(rest, 'and')} not excluded" if rest else (f"; next comes {others}" if others else "")
-    elif rest:
-        tail = f"; the 90 % set also holds {listed(rest, 'and')}"
-    verb = {
-        "consistent with": "is consistent with",
-        "favours": "favours",
-        "suggestive of": "is suggestive of",
-    }[word]
-    said = f"{label}{where}"
+    word = certainty(finding.probability or 0.0, abstained=finding.abstained)
+    return _unclassified(name, finding) if word == "not classified" else _told(name, finding, VERBS[word])
+
+
+def _told(name: str, finding: Finding, verb: str) -> tuple[str, ...]:
+    """The class with its probability and, where it holds more, the 90 % set."""
+    label = finding.label or ""
+    organ = finding.name.partition(" ")[2]
+    where = f" in {organ}" if organ else ""
+    more = f"; 90 % set: {', '.join(finding.prediction_set)}" if len(finding.prediction_set) > 1 else ""
+    figures = f"({figure(finding.probability or 0.0)}{more})"
+    role = " as the organ" if name == "organ" else ""
+    said = f"{verb} {SPOKEN.get(label, label)}{where}{role} {figures}."
     if name == "stain":
-        return (
-            f"The stain {'favours' if word == 'favours' else verb} {said} ({figure(p)}){tail}.",
-            f"By its colours the stain {verb} {said} ({figure(p)}){tail}.",
-        )
-    noun = {"organ": "as the organ", "category": "as the process", "tissue": "", "disease": ""}[name]
-    noun = f" {noun}" if noun else ""
+        return (f"The stain {said}", f"By its colours the stain {said}")
+    return (f"The picture {said}", f"What is seen {said}")
+
+
+def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
+    """Why no class is given, and still what it looks most like."""
+    subject = SUBJECTS[name].capitalize()
+    figures = [(finding.label or "", finding.probability or 0.0), *runners_up(finding)]
+    nearest = ", then ".join(f"{SPOKEN.get(label, label)} ({figure(p)})" for label, p in figures)
+    why = f": {finding.reason.rstrip('.')}" if finding.abstained and finding.reason else ""
     return (
-        f"The picture {verb} {said}{noun} ({figure(p)}){tail}.",
-        f"This field {verb} {said}{noun} ({figure(p)}){tail}.",
-        f"What is seen {verb} {said}{noun} ({figure(p)}){tail}.",
+        f"{subject} is not classified{why}; it looks most like {nearest}.",
+        f"{subject} cannot be told here{why}; the nearest class is {nearest}.",
     )
 
 
@@ -93,46 +94,54 @@ def resembles(seen: Seen) -> list[Statement]:
 
 
 MEASURES: dict[str, tuple[str, ...]] = {
-    "nuclei_density": ("Nuclei number about {value}{interval}.", "There are about {value} nuclei{interval}."),
-    "nuclear_area": ("The median nuclear area is {value}{interval}.", "Nuclei measure {value} at the median{interval}."),
+    "nuclei_density": (
+        "Nuclei number about {number} per mm²{interval}.",
+        "There are about {number} nuclei per mm²{interval}.",
+    ),
+    "nuclear_area": (
+        "The median nuclear area is {value}{interval}.",
+        "Nuclei measure {value} at the median{interval}.",
+    ),
     "nuclear_area_variation": (
         "Nuclear size varies with a coefficient of variation of {value}{interval}.",
         "The coefficient of variation of nuclear area is {value}{interval}.",
     ),
-    "nuclear_share": ("Nuclei cover {value} of the tissue{interval}.", "Nuclei take up {value} of the tissue area{interval}."),
+    "nuclear_share": (
+        "Nuclei cover {value} of the tissue{interval}.",
+        "Nuclei take up {value} of the tissue area{interval}.",
+    ),
     "clear_space_share": (
         "Clear space (lumina, fat or glass) makes up {value} of the tissue{interval}.",
         "Lumina, fat or other clear space take {value} of the tissue{interval}.",
     ),
-    "chromogen_share": ("Chromogen covers {value} of the tissue{interval}.", "{value} of the tissue carries chromogen{interval}."),
+    "chromogen_share": (
+        "Chromogen covers {value} of the tissue{interval}.",
+        "{value} of the tissue carries chromogen{interval}.",
+    ),
     "positive_nuclei_share": (
         "In this field {value} of the nuclei carry chromogen{interval}.",
         "{value} of the nuclei in this field carry chromogen{interval}.",
     ),
-}  # fmt: skip
+}
 
 
 def measured(seen: Seen, name: str) -> list[Statement]:
     """The statement of a measured finding; nothing when it abstains (see `unmeasured`)."""
     found = seen.at(name)
-    if found is None or name not in MEASURES:
+    if found is None or found[1].finding.abstained or found[1].finding.value is None:
         return []
-    index, item = found
-    finding = item.finding
-    if finding.abstained or finding.value is None:
-        return []
+    index, finding = found[0], found[1].finding
+    value = quantity(found[1].finding.value, finding.unit)
     interval = ""
     if finding.interval is not None:
-        low, high = (quantity(v, finding.unit) for v in finding.interval)
-        bare = low.removesuffix(f" {finding.unit}") if finding.unit not in ("share", "ratio", None) else low
-        interval = f" (95 % interval {bare} to {high})" if low != high else ""
-    value = quantity(finding.value, finding.unit)
-    value_nuclei = value.replace(" per mm²", " nuclei per mm²") if "nuclei{interval}" in MEASURES[name][-1] else value
-    words = (
-        MEASURES[name][0].format(value=value, interval=interval),
-        MEASURES[name][1].replace("{value} nuclei", "{value}").format(value=value_nuclei, interval=interval),
-    )
-    return [Statement(_with_view(seen, words), (index,))]
+        low, high = (_number(quantity(v, finding.unit), finding.unit) for v in finding.interval)
+        interval = f" (95 % interval {low} to {high})" if low != high else ""
+    words = [w.format(value=value, number=_number(value, finding.unit), interval=interval) for w in MEASURES[name]]
+    return [Statement(_with_view(seen, tuple(words)), (index,))]
+
+
+def _number(text: str, unit: str | None) -> str:
+    return text.removesuffix(f" {unit}")
 
 
 def unmeasured(seen: Seen) -> list[Statement]:
@@ -163,7 +172,7 @@ def coverage(seen: Seen) -> list[Statement]:
         return []
     found = seen.at("tissue_share")
     evidence = (found[0],) if found else ()
-    scale = f" at {o.mpp:.2f} µm/px" if o.mpp else ""
+    scale = f", at {o.mpp:.2f} µm/px" if o.mpp else ""
     some = "field" if o.fields_available == 1 else "fields"
     words = (
         f"{o.fields_seen} of {o.fields_available} tissue {some} were looked at{scale}.",
@@ -188,12 +197,7 @@ def _sentence(text: str) -> str:
 
 def _with_view(seen: Seen, wordings: tuple[str, ...]) -> tuple[str, ...]:
     """Each wording, with the view named in front where an answer holds several."""
-    if not seen.label:
-        return wordings
-    return tuple(
-        f"{seen.label}: {text[:1].lower() if text[:4] in ('The ', 'This', 'What') else text[:1]}{text[1:]}"
-        for text in wordings
-    )
+    return tuple(f"{seen.label}: {text}" for text in wordings) if seen.label else wordings
 
 
 def chosen(options: tuple[str, ...], choice: Choice, index: int) -> tuple[Statement, Finding]:
