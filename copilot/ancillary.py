@@ -35,7 +35,7 @@ OPPOSES = 2.0
 LEAST_CONTRAST = 0.2
 """Least difference between two candidates' shares for a marker to separate them."""
 _BELIEVED = {
-    "positive": (0.7, 1.0), "yes": (0.7, 1.0), "variable": (0.3, 0.7), "negative": (0.0, 0.3), "no": (0.0, 0.3),
+    "positive": (0.75, 1.0), "yes": (0.75, 1.0), "variable": (0.35, 0.65), "negative": (0.0, 0.25), "no": (0.0, 0.25),
 }  # fmt: skip
 
 Result = Literal["positive", "negative"]
@@ -278,16 +278,21 @@ def _tests(chooser: _Chooser, belief: Shares, chosen: Sequence[_Choice]) -> tupl
 
 
 def _contrast(cells: Sequence[Rate | None]) -> float:
-    """Widest gap between two candidates' shares, in [0, 1].
+    """Widest difference between two candidates' shares, in [0, 1].
 
-    A belief stands for a range of shares, so that a belief and a count that say the same do not differ.
+    Between a belief and a count, the belief stands for a range of shares: where both say the same, they do
+    not differ.
     """
-    ranges = [
-        _BELIEVED[cell.belief.split()[-1]] if cell.belief else (cell.mean, cell.mean)
-        for cell in cells
-        if cell is not None
-    ]
-    return max((low for low, _ in ranges), default=0.0) - min((high for _, high in ranges), default=0.0)
+    known = [cell for cell in cells if cell is not None]
+    return max((_difference(one, other) for one in known for other in known), default=0.0)
+
+
+def _difference(one: Rate, other: Rate) -> float:
+    if (one.belief is None) == (other.belief is None):
+        return one.mean - other.mean
+    low, _ = _BELIEVED[one.belief.split()[-1]] if one.belief else (one.mean, one.mean)
+    _, high = _BELIEVED[other.belief.split()[-1]] if other.belief else (other.mean, other.mean)
+    return low - high
 
 
 def _named(

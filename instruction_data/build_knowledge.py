@@ -34,12 +34,14 @@ def build(recipe: Mapping[str, Any], data: Path) -> dict[str, list[dict[str, Any
         name: _read(folder / f"{name}.csv")
         for name in ("entities", "markers", "marker_rates", "marker_beliefs", "ancillary_rules", "oncotree")
     }
-    rates = _rates(raw["marker_rates"], raw["marker_beliefs"], recipe)
+    entities = _entities(raw["entities"], raw["oncotree"], recipe)
+    rates = _rates(raw["marker_rates"], raw["marker_beliefs"], entities, recipe)
     return {
-        "entities": _entities(raw["entities"], raw["oncotree"], recipe),
+        "entities": entities,
         "markers": _markers(raw["markers"], recipe),
         "sources": _sources(raw["marker_rates"]),
         "rates": rates,
+        "lineages": _lineages(entities, recipe),
         "rules": _rules(raw["ancillary_rules"], recipe),
     }
 
@@ -144,16 +146,20 @@ def _sources(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [found[id] for id in sorted(found)]
 
 
-def _rates(rates: Sequence[Row], beliefs: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rates(
+    rates: Sequence[Row], beliefs: Sequence[Row], entities: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     settings = recipe["pooling"]
     cells: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rates:
-        cells[row["entity"], row["marker"], row["result_counted"]].append(row)
+        result = recipe["same_result"].get(row["result_counted"], row["result_counted"])
+        cells[row["entity"], row["marker"], result].append(row)
     counts = {key: [_count(row, settings) for row in rows] for key, rows in cells.items()}
     spread = spread_of_all(counts.values(), settings["spread_prior_studies"])
     out = [_cell(key, rows, counts[key], spread) for key, rows in cells.items()]
     read_for = {marker: result for result, markers in recipe["results"].items() for marker in markers}
     out.extend(_belief(row, read_for.get(row["marker"], "positive"), settings) for row in beliefs)
+    out.extend(_statements(out, entities, recipe, read_for))
     return sorted(out, key=lambda row: (row["entity"], row["marker"], row["result"]))
 
 
@@ -203,17 +209,85 @@ def _belief(row: Row, result: str, settings: Mapping[str, Any]) -> dict[str, Any
     typical = row["typical"]
     if row["reading"].startswith("reads staining, not loss"):
         typical = {"mostly negative": "mostly positive", "mostly positive": "mostly negative"}.get(typical, typical)
+    return _believed(row["entity"], row["marker"], result, typical, settings)
+
+
+def _believed(entity: str, marker: str, result: str, typical: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     share, cases = settings["belief_share"][typical], settings["belief_cases"]
     # "mostly positive" said of loss or of a pattern means: shown by most.
     said = typical if result == "positive" else typical.replace("positive", "yes").replace("negative", "no")
     return {
-        "entity": row["entity"],
-        "marker": row["marker"],
+        "entity": entity,
+        "marker": marker,
         "result": result,
         "alpha": round(0.5 + share * cases, 3),
         "beta": round(0.5 + (1.0 - share) * cases, 3),
         "belief": said,
     }
+
+
+SAYS = {
+    "positive": "mostly positive",
+    "shown": "mostly positive",
+    "variable": "variable",
+    "negative": "mostly negative",
+    "not shown": "mostly negative",
+}
+
+
+def _statements(
+    cells: Sequence[Mapping[str, Any]],
+    entities: Sequence[Mapping[str, Any]],
+    recipe: Mapping[str, Any],
+    read_for: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """The recipe's own statements; nothing where a figure or a belief of the same result stands already."""
+    held = {(cell["entity"], cell["marker"], cell["result"]) for cell in cells}
+    ids = {entity["id"] for entity in entities}
+    out = []
+    for id, line in recipe["statements"].items():
+        if id not in ids:
+            raise UsageError(f"the recipe states something of {id}, which is no entity")
+        for says, typical in SAYS.items():
+            for marker in line.get(says, ()):
+                result = read_for.get(marker, "positive")
+                if (id, marker, result) not in held:
+                    held.add((id, marker, result))
+                    out.append(_believed(id, marker, result, typical, recipe["pooling"]))
+    return out
+
+
+def _lineages(entities: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What holds for many diagnoses at once, as beliefs of last resort."""
+    settings = recipe["pooling"]
+    return [
+        {
+            "name": name,
+            "entities": [e["id"] for e in entities if e["kind"] != "group label" and _belongs(e, line)],
+            "beliefs": [
+                {
+                    "says": typical,
+                    "alpha": round(0.5 + settings["belief_share"][typical] * settings["belief_cases"], 3),
+                    "beta": round(0.5 + (1 - settings["belief_share"][typical]) * settings["belief_cases"], 3),
+                    "markers": sorted(line[says]),
+                }
+                for says, typical in SAYS.items()
+                if says in line
+            ],
+        }
+        for name, line in recipe["lineage"].items()
+    ]
+
+
+def _belongs(entity: Mapping[str, Any], lineage: Mapping[str, Any]) -> bool:
+    if entity["id"] in lineage.get("not", ()):
+        return False
+    words = set(entity["name"].lower().replace("-", " ").split())
+    return (
+        entity["id"] in lineage.get("ids", ())
+        or entity["category"] in lineage.get("categories", ())
+        or any(word in words or (len(word) > 6 and word in entity["name"].lower()) for word in lineage.get("has", ()))
+    )
 
 
 def _rules(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:

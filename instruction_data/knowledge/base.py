@@ -17,7 +17,7 @@ from slides import SetupError
 from .names import NameIndex
 
 RuleKind = Literal["first", "after", "care"]
-TABLES = ("entities", "markers", "sources", "rates", "rules")
+TABLES = ("entities", "markers", "sources", "rates", "lineages", "rules")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class Rate:
 
     The Beta is the predictive one: its spread holds the disagreement between studies as well as their size.
     `positive` of `total` add up the printed counts (0 of 0 where none were printed); `low` and `high` are the
-    extremes of the studies in percent. A `belief` has no source. `stands_for` names the entity that asked when
+    extremes of the studies in percent. A `belief` has no source; with `lineage` it is one that is held of all
+    diagnoses of that lineage. `stands_for` names the entity that asked when
     the figures are those of a relative.
     """
 
@@ -122,6 +123,7 @@ class Rate:
     high: float | None = None
     studies: tuple[Study, ...] = ()
     belief: str | None = None
+    lineage: str | None = None
     stands_for: str | None = None
 
     @property
@@ -142,7 +144,8 @@ class Rate:
     def words(self) -> str:
         """The figure as a reader may see it: `loss in 15 % (27/180)`, or that it has no source."""
         if self.belief is not None:
-            return f"{self.belief if self.result == 'positive' else f'{self.result}: {self.belief}'}, no source"
+            said = self.belief if self.result == "positive" else f"{self.result}: {self.belief}"
+            return f"{said}{' as its lineage' if self.lineage else ''}, no source"
         low, high = self.low or 0.0, self.high or 0.0
         counts = f" ({self.positive}/{self.total})" if self.total else " (group size not printed)"
         percents = [study.percent for study in self.studies if study.percent is not None]
@@ -199,6 +202,8 @@ class Knowledge:
     markers: Mapping[str, Marker]
     sources: Mapping[str, Source]
     rates: Mapping[tuple[str, str, str], Rate]
+    lineages: Mapping[tuple[str, str], Rate] = field(repr=False)
+    """Beliefs held of whole lineages, by (entity, marker): used where nothing better is known."""
     rules: tuple[Rule, ...]
     version: str
     _results: Mapping[tuple[str, str], tuple[str, ...]] = field(repr=False)
@@ -228,8 +233,8 @@ class Knowledge:
     def rate(self, entity: str, marker: str, result: str | None = None, *, kin: bool = True) -> Rate | None:
         """The figure for a test in an entity; what is counted defaults to what the marker is read for.
 
-        Order: its own studies, a relative's studies, its own belief, a relative's belief. A relative's
-        figure carries `stands_for`. None when nothing is known. Results are never mixed.
+        Order: its own studies, a relative's studies, its own belief, a relative's belief, what is held of its
+        lineage. A relative's figure carries `stands_for`. None when nothing is known. Results are never mixed.
         """
         wanted = result or self.markers[marker].result
         own = self.rates.get((entity, marker, wanted))
@@ -238,7 +243,10 @@ class Knowledge:
         lenders = self.entities[entity].kin if kin else ()
         lent = [rate for id in lenders if (rate := self.rates.get((id, marker, wanted))) is not None]
         chosen = next((rate for rate in lent if rate.sourced), own or next(iter(lent), None))
-        if chosen is None or chosen is own:
+        if chosen is None:
+            held = self.lineages.get((entity, marker))
+            return held if held is not None and held.result == wanted else None
+        if chosen is own:
             return own
         return Rate(**{**{name: getattr(chosen, name) for name in Rate.__slots__}, "stands_for": entity})
 
@@ -252,7 +260,8 @@ class Knowledge:
     def markers_of(self, entity: str) -> Iterator[str]:
         """Ids of the markers with a figure or a belief in an entity or its kin."""
         ids = {entity, *self.entities[entity].kin}
-        yield from sorted({marker for (owner, marker, _) in self.rates if owner in ids})
+        own = {marker for (owner, marker, _) in self.rates if owner in ids}
+        yield from sorted(own | {marker for (owner, marker) in self.lineages if owner == entity})
 
     @cached_property
     def diagnoses(self) -> tuple[Entity, ...]:
@@ -290,11 +299,13 @@ def load_knowledge() -> Knowledge:
     for rate in rates:
         key = (rate.entity, rate.marker)
         results[key] = (*results.get(key, ()), rate.result)
+    markers = {row["id"]: Marker(**_tuples(row)) for row in rows["markers"]}
     return Knowledge(
         entities={row["id"]: Entity(**_tuples(row)) for row in rows["entities"]},
-        markers={row["id"]: Marker(**_tuples(row)) for row in rows["markers"]},
+        markers=markers,
         sources={row["id"]: Source(**row) for row in rows["sources"]},
         rates={(rate.entity, rate.marker, rate.result): rate for rate in rates},
+        lineages=_lineages(rows["lineages"], markers),
         rules=tuple(Rule(**_tuples(row)) for row in rows["rules"]),
         version=digest[:12],
         _results=results,
@@ -308,3 +319,18 @@ def _tuples(row: dict[str, Any]) -> dict[str, Any]:
 def _rate(row: dict[str, Any]) -> Rate:
     studies = tuple(Study(**_tuples(study)) for study in row.pop("studies", ()))
     return Rate(**row, studies=studies)
+
+
+def _lineages(rows: list[dict[str, Any]], markers: Mapping[str, Marker]) -> dict[tuple[str, str], Rate]:
+    out: dict[tuple[str, str], Rate] = {}
+    for row in rows:
+        for held in row["beliefs"]:
+            for marker in held["markers"]:
+                result = markers[marker].result
+                said = held["says"]
+                if result != "positive":
+                    said = said.replace("positive", "yes").replace("negative", "no")
+                for entity in row["entities"]:
+                    rate = Rate(entity, marker, result, held["alpha"], held["beta"], belief=said, lineage=row["name"])
+                    out.setdefault((entity, marker), rate)
+    return out
