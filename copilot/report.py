@@ -241,7 +241,8 @@ def _classified(item: Evidence, where: str) -> str:
     """A class in the wording that its calibrated probability allows."""
     finding = item.finding
     kind, _, organ = finding.name.partition(" ")
-    subject = f"{_KINDS.get(kind, kind)}{f' ({organ})' if organ else ''}, {X = finding.probability
+    subject = f"{_KINDS.get(kind, kind)}{f' ({organ})' if organ else ''}{where}"
+    probability = finding.probability
     figure = "" if probability is None else f"{probability:.2f}"
     word = certainty(probability or 0.0, abstained=finding.abstained or probability is None)
     if kind == "resembles":
@@ -280,13 +281,11 @@ _CLASSES = ("stain", "organ", "category", "tissue", "disease", "resembles")
 def _amount(finding: Finding) -> str:
     assert finding.value is not None
     if finding.unit == "share":
-        low_high = (
-            f" (95 % interval {_percent(finding.interval[0])} to {_percent(finding.interval[1])})" if finding.interval else ""
-        )
-        return f"{_percent(finding.value)}{low_high}"
-    unit = "" if finding.unit in (None, "ratio") else f" {finding.unit}"
-    interval = f" (95 % interval {finding.interval[0]:.3g} to {finding.interval[1]:.3g})" if finding.interval else ""
-    return f"{finding.value:.3g}{unit}{interval}"
+        value, ends = _percent(finding.value), [_percent(end) for end in finding.interval or ()]
+    else:
+        unit = "" if finding.unit in (None, "ratio") else f" {finding.unit}"
+        value, ends = f"{finding.value:.3g}{unit}", [f"{end:.3g}" for end in finding.interval or ()]
+    return f"{value} (95 % interval {' to '.join(ends)})" if ends else value
 
 
 def _percent(share: float) -> str:

@@ -61,7 +61,8 @@ class Worklist:
         needed = positives_needed(SENSITIVITY, CONFIDENCE)
         return (
             "This is an order of reading. No slide is released and every slide has to be read: there is no "
-            f"certificate for this laboratory. One for sensitivity {SENSITIVITY:.2f} at {100 * CONFIDENCE:.0f} % confidence "
+            f"certificate for this laboratory. One for sensitivity {SENSITIVITY:.2f} at "
+            f"{100 * CONFIDENCE:.0f} % confidence "
             f"(one-sided) needs at least {needed} positive cases of its own without a miss, "
             f"{positives_needed(SENSITIVITY, CONFIDENCE, 1)} with one miss."
         )
