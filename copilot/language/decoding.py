@@ -31,11 +31,13 @@ class Network(Protocol):
     Attributes
     ----------
     context : longest text in tokens
-    length : tokens in the cache
+    length : places in the cache
     """
 
     context: int
-    length: int
+
+    @property
+    def length(self) -> int: ...
 
     def extend(self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int]) -> Tensor:
         """Feeds tokens that hang on the places `parents`; logits (len(rows), vocabulary) after `rows` of them."""
@@ -132,9 +134,10 @@ class LocalModel:
         prompt = self._tokens.prompt(messages)
         replies, standing = zip(*(self._tokens.reply(said + wording) for wording in wordings), strict=True)
         self._check_length(len(prompt) + max(map(len, replies)))
-        shared = common_prefix(min(wordings), max(wordings))
         ends = [[place - len(said) for place in places] for places in standing]
-        for piece in _pieces(wordings[0][:shared], 0, [min(end, shared) for end in ends[0]]):
+        agreed = common_prefix(min(wordings), max(wordings))
+        shared = max((end for end in ends[0] if 0 < end <= agreed), default=0)
+        for piece in _pieces(wordings[0][:shared], 0, ends[0]):
             if halted():
                 return
             yield piece

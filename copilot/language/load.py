@@ -1,12 +1,37 @@
-"""One way to a language model: a name, a folder or an address."""
+"""One way to a language model: the embedded one, a folder, a hub name or an address on this machine."""
 
 from __future__ import annotations
+
+from slides.errors import UsageError
 
 from .model import LanguageModel
 
 
 def load_language(name: str = "embedded", *, quantise: str | None = None) -> LanguageModel:
-    """The language model `name`."""
-    from .embedded import load_embedded
+    """The language model of that name, ready to answer.
 
-    return load_embedded()
+    Parameters
+    ----------
+    name : "embedded", a model folder, a hub name in the local cache, or `http://127.0.0.1:PORT/v1[#MODEL]`
+    quantise : "4bit" for NF4 weights in this process, None for the precision that the processor is fastest in
+
+    Raises
+    ------
+    SetupError : weights, a package or the server are missing
+    UsageError : the name or the quantisation cannot be what was meant
+    """
+    if "://" in name:
+        from .remote import RemoteModel
+
+        if quantise:
+            raise UsageError("a server quantises its own model: leave --quantise out")
+        return RemoteModel(name)
+    if name == "embedded":
+        from .embedded import load_embedded
+
+        if quantise:
+            raise UsageError("the embedded model is small as it is: --quantise is for another --language")
+        return load_embedded()
+    from .hub import load_hub
+
+    return load_hub(name, quantise=quantise)

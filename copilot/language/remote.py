@@ -1,0 +1,208 @@
+"""A larger language model behind an OpenAI-compatible server on this machine (vLLM, llama.cpp, Ollama)."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import json
+import queue
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from slides.errors import SetupError, UsageError
+
+from .lettered import ask_for_a_letter, letter_in, letter_likelihoods
+from .model import Message
+
+_TIMEOUT = 300.0  # seconds that a server may be silent, loading a model for instance
+_GLANCE = 0.05  # seconds between two looks at `halted` while the server is silent
+_FORM = "the server of {} answers in another form than OpenAI's chat: take another server"
+_TOP = 20  # the most likelihoods of a token that such servers report
+
+
+class RemoteModel:
+    """A `LanguageModel` on a loopback server; requests never leave this machine.
+
+    Likelihoods of given texts are not part of that interface: choices are put to the model by letter.
+
+    Attributes
+    ----------
+    name : the model's name on the server
+    sha256 : empty, since the weights are the server's
+    """
+
+    sha256 = ""
+
+    def __init__(self, url: str) -> None:
+        """Connects to `http://127.0.0.1:PORT/v1`, its first model, or the one named after `#`.
+
+        Raises
+        ------
+        UsageError : the address is not on this machine
+        SetupError : no such server answers there
+        """
+        self._server = loopback(url)
+        self._path = self._server.path.rstrip("/") or "/v1"
+        self.name = self._server.fragment or self._first_model()
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int = 160,
+        temperature: float = 0.0,
+        seed: int = 0,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        """Pieces of text as the server sends them; a stop closes the connection, which ends its work."""
+        body = {"max_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "stream": True}
+        for event in self._events(self._chat(messages) | body, halted):
+            for choice in event["choices"][:1]:
+                if piece := _plain((choice.get("delta") or {}).get("content")):
+                    yield piece
+
+    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
+        """Log-likelihood of each continuation's letter among all of them.
+
+        Raises `SetupError` when the server reports no likelihoods.
+        """
+        first_token = self._letter(messages, "", continuations)[1]
+        if not first_token:
+            raise SetupError(
+                f"the server of {self.name} reports no likelihoods (logprobs): "
+                "scoring options needs another server or --language embedded"
+            )
+        return letter_likelihoods(first_token, len(continuations))
+
+    def choose(
+        self,
+        messages: Sequence[Message],
+        said: str,
+        wordings: Sequence[str],
+        *,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        """Streams the wording whose letter the model gives, word by word; the first where it gives none."""
+        if not wordings:
+            raise UsageError("nothing to choose from: give at least one wording")
+        chosen = 0
+        if len(wordings) > 1 and not halted():
+            chosen = letter_in(self._letter(messages, said, wordings)[0], len(wordings)) or 0
+        for piece in re.findall(r"\s*\S+|\s+$", wordings[chosen]):
+            if halted():
+                return
+            yield piece
+
+    def _letter(self, messages: Sequence[Message], said: str, wordings: Sequence[str]) -> tuple[str, dict[str, float]]:
+        """The model's reply to the lettered question, and the log-likelihoods of its likeliest first tokens."""
+        body = {"max_tokens": 4, "temperature": 0.0, "logprobs": True, "top_logprobs": _TOP}
+        answer = self._request(
+            "POST", "/chat/completions", self._chat(ask_for_a_letter(messages, said, wordings)) | body
+        )
+        try:
+            choice = answer["choices"][0]
+            tokens = (choice.get("logprobs") or {}).get("content") or [{}]
+            likeliest = {item["token"]: float(item["logprob"]) for item in tokens[0].get("top_logprobs") or ()}
+            return _plain(choice["message"]["content"]), likeliest
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise SetupError(_FORM.format(self.name)) from error
+
+    def _chat(self, messages: Sequence[Message]) -> dict[str, Any]:
+        return {"model": self.name, "messages": list(messages)}
+
+    def _first_model(self) -> str:
+        try:
+            return str(self._request("GET", "/models", None)["data"][0]["id"])
+        except (KeyError, IndexError, TypeError) as error:
+            raise SetupError(f"the server at {self._server.netloc} lists no model: name one after #") from error
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        with self._response(method, path, body) as response:
+            try:
+                content: dict[str, Any] = json.loads(response.read())
+                return content
+            except (ValueError, OSError, http.client.HTTPException) as error:
+                raise SetupError(f"the server at {self._server.netloc} broke off its answer") from error
+
+    def _events(self, body: dict[str, Any], halted: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        """The server's events; a thread reads, so that a stop is seen while the server is silent."""
+        lines: queue.Queue[bytes | None] = queue.Queue()
+        with self._response("POST", "/chat/completions", body) as response:
+
+            def read() -> None:
+                with contextlib.suppress(OSError, ValueError, AttributeError, http.client.HTTPException):
+                    for line in response:
+                        lines.put(line)
+                lines.put(None)
+
+            threading.Thread(target=read, daemon=True).start()
+            finished = False
+            while not halted():
+                try:
+                    line = lines.get(timeout=_GLANCE)
+                except queue.Empty:
+                    continue
+                if line is None and not finished:
+                    raise SetupError(f"the server at {self._server.netloc} broke off its answer: ask again")
+                if line is None or line.strip() == b"data: [DONE]":
+                    return
+                if line.startswith(b"data:"):
+                    event = self._event(line[5:])
+                    finished = finished or any(choice.get("finish_reason") for choice in event["choices"])
+                    yield event
+
+    def _event(self, data: bytes) -> dict[str, Any]:
+        try:
+            event: dict[str, Any] = json.loads(data)
+            return {"choices": event.get("choices") or []}
+        except (ValueError, AttributeError) as error:
+            raise SetupError(_FORM.format(self.name)) from error
+
+    @contextlib.contextmanager
+    def _response(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[http.client.HTTPResponse]:
+        # http.client knows no proxies and follows no redirects: what is asked goes to this address or nowhere.
+        connection = http.client.HTTPConnection(
+            self._server.hostname or "127.0.0.1", self._server.port or 80, timeout=_TIMEOUT
+        )
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, self._path + path, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            if response.status != 200:
+                raise SetupError(
+                    f"the server at {self._server.netloc} answers {response.status}: "
+                    "is the address that of its /v1 and the model's name right?"
+                )
+            yield response
+        except (OSError, http.client.HTTPException) as error:
+            raise SetupError(f"no language model answers at {self._server.netloc}: start its server first") from error
+        finally:
+            with contextlib.suppress(OSError):
+                if connection.sock:
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+def loopback(url: str) -> SplitResult:
+    """The parts of an address on this machine; `UsageError` for any other, so that no patient's data leave."""
+    parts = urlsplit(url)
+    try:
+        host, port = parts.hostname or "", parts.port or 80
+        found = {item[4][0] for item in socket.getaddrinfo(host, port)} if host == "localhost" else {host}
+        inside = parts.scheme == "http" and all(ipaddress.ip_address(address).is_loopback for address in found)
+    except (ValueError, OSError):
+        inside = False
+    if not inside:
+        raise UsageError(
+            "a language server must be on this machine (http://127.0.0.1:PORT/v1): patients' data never leave it"
+        )
+    return parts
+
+
+def _plain(text: Any) -> str:
+    return text if isinstance(text, str) else ""
