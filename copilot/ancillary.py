@@ -6,6 +6,7 @@ those of `instruction_data.knowledge`. What a test will show in the case at hand
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from instruction_data.knowledge import Entity, Knowledge, Marker, Rate, Rule, stated_results
+from instruction_data.knowledge.contrast import comparable
 
 from .information import Panel, Shares, completed, updated
 from .test_plan import Candidate, Cell, KnownResult, PlannedTest, TestPlan, Verdict
@@ -32,11 +34,11 @@ FLOOR = 0.01
 OPPOSES = 2.0
 """A marker argues against the leader when its result is this many times as frequent in another candidate."""
 
-LEAST_CONTRAST = 0.2
-"""Least difference between two candidates' shares for a marker to separate them."""
-_BELIEVED = {
-    "positive": (0.75, 1.0), "yes": (0.75, 1.0), "variable": (0.35, 0.65), "negative": (0.0, 0.25), "no": (0.0, 0.25),
-}  # fmt: skip
+_LITTLE = re.compile(
+    r"\b(crushed|scanty?|insufficient|inadequate|non-?diagnostic|necrotic|tiny|minute|paucicellular|hypocellular|"
+    r"autolysed|autolyzed|exhausted)\b",
+    re.IGNORECASE,
+)
 
 Result = Literal["positive", "negative"]
 
@@ -82,7 +84,7 @@ def suggest_tests(
         ),
         tests=tests,
         known=tuple(chooser.told(result) for result in known),
-        unusual=chooser.unusual(after, known),
+        warnings=(*_sample(context), *chooser.unusual(known)),
         rules=_rules(knowledge, ids, planned, context),
         metastases=chooser.beside_metastases(context, [test.marker.id for test in tests]),
         notes=(*unknown, *unused, *_gaps(chooser, knowledge, tests)),
@@ -98,19 +100,9 @@ class _Chooser:
     def __init__(self, knowledge: Knowledge, entities: Sequence[Entity], prior: Shares) -> None:
         self.knowledge, self.entities, self.prior = knowledge, entities, prior
         ids = {marker for entity in entities for marker in knowledge.markers_of(entity.id)}
-        read = {id: self._cells(id) for id in sorted(ids) if knowledge.markers[id].kind != "routine"}
+        names = [entity.id for entity in entities]
+        read = {id: comparable(knowledge, names, id) for id in sorted(ids) if knowledge.markers[id].kind != "routine"}
         self.cells = {id: cells for id, cells in read.items() if cells is not None}
-
-    def _cells(self, marker: str) -> tuple[Rate | None, ...] | None:
-        """One figure a candidate, all of the same result; None when no two candidates differ by it."""
-        usual = self.knowledge.markers[marker].result
-        owners = [id for entity in self.entities for id in (entity.id, *entity.kin)]
-        results = dict.fromkeys([usual, *(r for id in owners for r in self.knowledge.results(id, marker))])
-        for result in results:
-            cells = tuple(self.knowledge.rate(entity.id, marker, result) for entity in self.entities)
-            if _contrast(cells) >= LEAST_CONTRAST:
-                return cells
-        return None
 
     def shares(self, marker: str, belief: Shares, seen_before: int = 0) -> Shares:
         """P(result | candidate), complete."""
@@ -219,7 +211,7 @@ class _Chooser:
         """The result with whether it counted."""
         return KnownResult(result.marker, result.value, result.origin, result.marker.id in self.cells)
 
-    def unusual(self, belief: Shares, known: Sequence[KnownResult]) -> tuple[str, ...]:
+    def unusual(self, known: Sequence[KnownResult]) -> tuple[str, ...]:
         """Known results that are rare in every candidate: the diagnosis may not be on the list."""
         found = []
         for result in known:
@@ -277,22 +269,15 @@ def _tests(chooser: _Chooser, belief: Shares, chosen: Sequence[_Choice]) -> tupl
     return tuple(out)
 
 
-def _contrast(cells: Sequence[Rate | None]) -> float:
-    """Widest difference between two candidates' shares, in [0, 1].
-
-    Between a belief and a count, the belief stands for a range of shares: where both say the same, they do
-    not differ.
-    """
-    known = [cell for cell in cells if cell is not None]
-    return max((_difference(one, other) for one in known for other in known), default=0.0)
-
-
-def _difference(one: Rate, other: Rate) -> float:
-    if (one.belief is None) == (other.belief is None):
-        return one.mean - other.mean
-    low, _ = _BELIEVED[one.belief.split()[-1]] if one.belief else (one.mean, one.mean)
-    _, high = _BELIEVED[other.belief.split()[-1]] if other.belief else (other.mean, other.mean)
-    return low - high
+def _sample(context: str | None) -> tuple[str, ...]:
+    """A warning when the context says that there is little to stain."""
+    said = _LITTLE.search(context or "")
+    if said is None:
+        return ()
+    return (
+        f"The context speaks of a {said.group().lower()} sample: more tissue may be needed before any stain decides. "
+        "Cut all unstained sections at once, order one test at a time, keep some for predictive tests",
+    )
 
 
 def _named(
@@ -381,7 +366,7 @@ def _without_differential(
         candidates=tuple(Candidate(entity, prior, prior) for entity, prior in named),
         tests=(),
         known=tuple(known),
-        unusual=(),
+        warnings=_sample(context),
         rules=_rules(knowledge, frozenset(entity.id for entity, _ in named), frozenset(), context),
         metastases=(),
         notes=(*unknown, *unused),

@@ -92,7 +92,7 @@ class TestPlan:
     candidates: tuple[Candidate, ...]
     tests: tuple[PlannedTest, ...]
     known: tuple[KnownResult, ...]
-    unusual: tuple[str, ...]
+    warnings: tuple[str, ...]
     rules: tuple[tuple[Rule, tuple[Marker, ...]], ...]
     metastases: tuple[Cell, ...]
     notes: tuple[str, ...]
@@ -173,7 +173,7 @@ class TestPlan:
                 }
                 for rule, tests in self.rules
             ],
-            "unusual": list(self.unusual),
+            "warnings": list(self.warnings),
             "notes": list(self.notes),
             "needs": self.needs,
             "sources": [source.citation for source in self.cited],
@@ -186,7 +186,7 @@ class TestPlan:
         parts = ["## Ancillary tests", self.headline]
         if self.candidates:
             parts.append(self._differential())
-        parts.extend(f"**Unusual:** {line}." for line in self.unusual)
+        parts.extend(f"**Mind:** {line}." for line in self.warnings)
         if self.tests:
             parts.extend(self._order(number))
             parts.append(NOT_A_PREDICTION)

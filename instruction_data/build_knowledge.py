@@ -21,6 +21,8 @@ from typing import Any
 
 from slides import UsageError
 
+from .knowledge.base import load_knowledge
+from .knowledge.checks import card, problems
 from .knowledge.pooling import Count, Spread, pool, spread_of_all
 
 Row = dict[str, str]
@@ -34,8 +36,9 @@ def build(recipe: Mapping[str, Any], data: Path) -> dict[str, list[dict[str, Any
         name: _read(folder / f"{name}.csv")
         for name in ("entities", "markers", "marker_rates", "marker_beliefs", "ancillary_rules", "oncotree")
     }
+    _known_ids(recipe, {row["id"] for row in raw["entities"]}, {row["id"] for row in raw["markers"]})
     entities = _entities(raw["entities"], raw["oncotree"], recipe)
-    rates = _rates(raw["marker_rates"], raw["marker_beliefs"], entities, recipe)
+    rates = _rates(raw["marker_rates"], raw["marker_beliefs"], recipe)
     return {
         "entities": entities,
         "markers": _markers(raw["markers"], recipe),
@@ -46,16 +49,42 @@ def build(recipe: Mapping[str, Any], data: Path) -> dict[str, list[dict[str, Any
     }
 
 
+def _known_ids(recipe: Mapping[str, Any], entities: set[str], markers: set[str]) -> None:
+    """Raises `UsageError` when the recipe speaks of an entity or a marker that the data do not hold."""
+    lineages, rules, statements = recipe["lineage"].values(), recipe["rules"].values(), recipe["statements"]
+    spoken_entities = {
+        *recipe["names"],
+        *recipe["synonyms"]["entity"],
+        *statements,
+        *(id for pair in (recipe["kin"], recipe["metastasis"]) for owner, ids in pair.items() for id in (owner, *ids)),
+        *(id for line in lineages for name in ("ids", "not") for id in line.get(name, ())),
+        *(id for rule in rules for id in rule.get("entities", ())),
+    }
+    spoken_markers = {
+        *recipe["synonyms"]["marker"],
+        *(id for table in ("results", "groups") for ids in recipe[table].values() for id in ids),
+        *(id for line in (*lineages, *statements.values()) for says in SAYS for id in line.get(says, ())),
+        *(id for rule in rules for id in rule.get("markers", ())),
+    }
+    unknown = sorted(spoken_entities - entities) + sorted(spoken_markers - markers)
+    if unknown:
+        raise UsageError(f"the recipe names what the data do not hold: {', '.join(unknown)}")
+
+
 def write(tables: Mapping[str, Iterable[dict[str, Any]]], folder: Path = TABLES_FOLDER) -> None:
     """One JSON object a line; each file is replaced in one step."""
     for name, rows in tables.items():
         text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".tmp", delete=False, encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        os.chmod(out.name, 0o644)
-        os.replace(out.name, folder / f"{name}.jsonl")
+        _replace(folder / f"{name}.jsonl", text)
+
+
+def _replace(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    os.chmod(out.name, 0o644)
+    os.replace(out.name, path)
 
 
 def _read(path: Path) -> list[Row]:
@@ -146,9 +175,7 @@ def _sources(rows: Sequence[Row]) -> list[dict[str, Any]]:
     return [found[id] for id in sorted(found)]
 
 
-def _rates(
-    rates: Sequence[Row], beliefs: Sequence[Row], entities: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def _rates(rates: Sequence[Row], beliefs: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     settings = recipe["pooling"]
     cells: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rates:
@@ -159,7 +186,7 @@ def _rates(
     out = [_cell(key, rows, counts[key], spread) for key, rows in cells.items()]
     read_for = {marker: result for result, markers in recipe["results"].items() for marker in markers}
     out.extend(_belief(row, read_for.get(row["marker"], "positive"), settings) for row in beliefs)
-    out.extend(_statements(out, entities, recipe, read_for))
+    out.extend(_statements(out, recipe, read_for))
     return sorted(out, key=lambda row: (row["entity"], row["marker"], row["result"]))
 
 
@@ -236,18 +263,12 @@ SAYS = {
 
 
 def _statements(
-    cells: Sequence[Mapping[str, Any]],
-    entities: Sequence[Mapping[str, Any]],
-    recipe: Mapping[str, Any],
-    read_for: Mapping[str, str],
+    cells: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any], read_for: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """The recipe's own statements; nothing where a figure or a belief of the same result stands already."""
     held = {(cell["entity"], cell["marker"], cell["result"]) for cell in cells}
-    ids = {entity["id"] for entity in entities}
     out = []
     for id, line in recipe["statements"].items():
-        if id not in ids:
-            raise UsageError(f"the recipe states something of {id}, which is no entity")
         for says, typical in SAYS.items():
             for marker in line.get(says, ()):
                 result = read_for.get(marker, "positive")
@@ -318,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m instruction_data.build_knowledge", description=__doc__)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds the recipe's input folder")
+    parser.add_argument("--card", type=Path, help="the data card to write, Markdown")
     options = parser.parse_args(arguments)
     try:
         with options.recipe.open("rb") as file:
@@ -327,7 +349,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     write(tables)
     print(", ".join(f"{name} {len(list(rows))}" for name, rows in tables.items()))  # noqa: T201
-    return 0
+    knowledge = load_knowledge()
+    broken = problems(knowledge)
+    for line in broken:
+        print(line, file=sys.stderr)  # noqa: T201
+    if options.card:
+        _replace(options.card, card(knowledge))
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":
