@@ -1,0 +1,58 @@
+"""Letters for the places an answer rests on: A, B, C … in the order in which the sentences name them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slides import Evidence, Region
+
+LETTERS = "ABCDEFGHIJKL"
+FIELDS_EACH = 2
+"""Places shown for one piece of evidence: its strongest fields; a gallery of the best beats a map of all."""
+SAME_PLACE = 0.7
+"""Overlap (intersection over union) from which two fields are one place to the eye."""
+SLIDE = "slide"
+"""Stands where a letter would, for what rests on the whole slide."""
+
+
+class Places:
+    """Places of one answer, each with a letter."""
+
+    def __init__(self, whole: Region) -> None:
+        self._whole = whole
+        self._regions: list[Region] = []
+        self._names: list[str] = []
+
+    def mark(self, evidence: Evidence) -> None:
+        """Gives the places of a piece of evidence their letters."""
+        for region in self._shown(evidence):
+            if self._index(region) is None and len(self._regions) < len(LETTERS):
+                self._regions.append(region)
+                self._names.append(evidence.finding.label or evidence.finding.name.replace("_", " "))
+
+    def letters(self, evidence: Evidence) -> list[str]:
+        """The letters of a piece of evidence that have been given; `slide` for the whole slide."""
+        if not evidence.fields and evidence.region == self._whole:
+            return [SLIDE]
+        found = [self._index(region) for region in self._shown(evidence)]
+        return [LETTERS[index] for index in dict.fromkeys(found) if index is not None]
+
+    def as_props(self) -> list[dict[str, Any]]:
+        """Letter, level-0 box and what was found there, for viewer and filmstrip."""
+        return [
+            {"letter": letter, "box": list(region.xywh), "name": name}
+            for letter, region, name in zip(LETTERS, self._regions, self._names, strict=False)
+        ]
+
+    def _shown(self, evidence: Evidence) -> tuple[Region, ...]:
+        if evidence.fields:
+            return evidence.fields[:FIELDS_EACH]
+        return () if evidence.region == self._whole else (evidence.region,)
+
+    def _index(self, region: Region) -> int | None:
+        return next((i for i, known in enumerate(self._regions) if _overlap(known, region) >= SAME_PLACE), None)
+
+
+def _overlap(one: Region, other: Region) -> float:
+    shared = one.intersect(other)
+    return 0.0 if shared is None else shared.area / (one.area + other.area - shared.area)
