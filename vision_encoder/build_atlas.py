@@ -1,0 +1,203 @@
+"""Builds the reference atlas of a recipe: a feature index of cases, and how far its matches can be trusted.
+
+The agreement table is measured on training groups left out one at a time; the split `dev` is never opened.
+
+    python -m vision_encoder.build_atlas recipes/atlas.toml --data DIR [--out FOLDER]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slides.errors import UsageError
+
+from .bags import Positions, Unit, draw_bags, units_of
+from .catalog import load_encoder
+from .features import Progress, silent, tile_features
+from .projection import fit_projection
+from .recipe import run_recipe
+from .reference_tiles import ReferenceTiles, attribution, training_tiles
+from .retrieval import ReferenceCase, tile_likeness
+from .shipped import WEIGHTS, write_trained
+
+RANKS = 3
+KNOTS = 6
+Found = tuple[int, list[tuple[float, bool]]]
+"""A bag's unit number, and of its best matches the similarity and whether organ and category were right."""
+
+
+def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEIGHTS) -> str:
+    """Writes `atlas.safetensors` and `atlas.json`; returns the hash of the first.
+
+    Raises
+    ------
+    UsageError : no case of a known organ and category in the data
+    SetupError : the extra `train` or the encoder's weights are missing
+    """
+    text = recipe.read_bytes()
+    settings = tomllib.loads(text.decode())
+    encoder = load_encoder(settings["encoder"])
+    everything = training_tiles(settings, data)
+    features = tile_features(encoder, everything, "whole", progress)
+    usable = (everything.stain == "HE") & everything.certain
+    usable &= (everything.organ != "") & (everything.category != "")
+    chosen = np.flatnonzero(usable)
+    if not len(chosen):
+        raise UsageError(f"no case of a known organ and category under {data}")
+    tiles = everything.where(chosen)
+    projection = fit_projection(features[chosen], settings["dimensions"])
+    components = projection(features[chosen])
+    cases, kept = _cases(tiles, settings["tiles_per_case"], settings["seed"])
+    reference = components[kept].astype(np.float16)
+    progress("agreement on cases left out", 0, 1)
+    agreement, least = _measure(tiles, components, cases, kept, reference.astype(np.float32), settings)
+    card = {
+        "encoder": {"name": encoder.name, "sha256": encoder.sha256, "dimension": encoder.dimension},
+        "recipe": recipe.name,
+        "recipe_sha256": hashlib.sha256(text).hexdigest(),
+        "data_sha256": tiles.sha256(),
+        "attribution": attribution(tiles.source),
+        "neighbours": settings["neighbours"],
+        "agreement": agreement,
+        "least_similarity": least,
+        "cases": [{name: getattr(case, name) for name in ReferenceCase.__slots__} for case in cases],
+    }
+    arrays: dict[str, NDArray[Any]] = {
+        "reference": reference,
+        "projection.mean": projection.mean,
+        "projection.axes": projection.axes,
+    }
+    return write_trained(out, "atlas", arrays, card)
+
+
+def _cases(tiles: ReferenceTiles, at_most: int, seed: int) -> tuple[list[ReferenceCase], Positions]:
+    """Cases, and the positions of their reference tiles, case by case.
+
+    A whole-slide case is a case; single tiles of one set and disease stand together as one.
+    """
+    keys = [
+        (source, group if kind == "cases" else disease)
+        for source, kind, group, disease in zip(tiles.source, tiles.kind, tiles.group, tiles.disease, strict=True)
+    ]
+    members: dict[tuple[str, str], list[int]] = {}
+    for position, key in enumerate(keys):
+        members.setdefault(key, []).append(position)
+    cases, kept, start = [], [], 0
+    for number, key in enumerate(sorted(members)):
+        order = np.random.default_rng([seed, number]).permutation(members[key])[:at_most]
+        first = members[key][0]
+        cases.append(
+            ReferenceCase(
+                title=tiles.title[first],
+                diagnosis=tiles.disease[first],
+                organ=tiles.organ[first],
+                category=tiles.category[first],
+                start=start,
+                stop=start + len(order),
+            )
+        )
+        kept.append(np.sort(order))
+        start += len(order)
+    return cases, np.concatenate(kept)
+
+
+def _measure(
+    tiles: ReferenceTiles,
+    components: NDArray[np.float32],
+    cases: Sequence[ReferenceCase],
+    kept: Positions,
+    reference: NDArray[np.float32],
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, list[list[tuple[float, float]]]], dict[str, float]]:
+    """Agreement knots by bag size and rank, and the 5 % point of the best likeness by bag size."""
+    names = [f"{organ}\n{category}" for organ, category in zip(tiles.organ, tiles.category, strict=True)]
+    classes = sorted(set(names))
+    units = units_of(tiles.group, tiles.kind, np.array([classes.index(name) for name in names]))
+    of_case = [classes.index(f"{case.organ}\n{case.category}") for case in cases]
+    likeness = _left_out_likeness(components, tiles.group, reference, tiles.group[kept], cases, settings["neighbours"])
+    rows: dict[int, list[Found]] = {}
+    for size, number, positions in draw_bags(units, tiles.downsample, settings["draws"], settings["seed"]):
+        mean = likeness[positions].mean(axis=0)
+        best = np.argsort(-mean, kind="stable")[:RANKS]
+        found = [(float(mean[index]), of_case[index] == units[number].label) for index in best]
+        rows.setdefault(size, []).append((number, found))
+    knots = {str(size): [_knots(found, units, rank) for rank in range(RANKS)] for size, found in rows.items()}
+    least = {str(size): _least(found, units) for size, found in rows.items()}
+    return knots, least
+
+
+def _left_out_likeness(
+    components: NDArray[np.float32],
+    groups: NDArray[np.object_],
+    reference: NDArray[np.float32],
+    reference_groups: NDArray[np.object_],
+    cases: Sequence[ReferenceCase],
+    neighbours: int,
+) -> NDArray[np.float64]:
+    """Likeness (n, c) of each tile to each case without the tile's own group; -1 where nothing is left."""
+    likeness = np.full((len(components), len(cases)), -1.0)
+    for group in sorted(set(groups)):
+        own = groups == group
+        columns = [case.start + np.flatnonzero(reference_groups[case.start : case.stop] != group) for case in cases]
+        left = [number for number, column in enumerate(columns) if len(column)]
+        stops = np.cumsum([len(columns[number]) for number in left])
+        shifted = [
+            replace(cases[number], start=int(stop - len(columns[number])), stop=int(stop))
+            for number, stop in zip(left, stops, strict=True)
+        ]
+        remaining = reference[np.concatenate([columns[number] for number in left])]
+        likeness[np.ix_(own, left)] = tile_likeness(components[own], remaining, shifted, neighbours)
+    return likeness
+
+
+def _weights(numbers: NDArray[np.int64], units: Sequence[Unit]) -> NDArray[np.float64]:
+    """Weights of bags: whole-slide cases and single tiles count alike, and in each every group."""
+    kinds = np.array([units[number].kind for number in numbers])
+    weights = 1 / np.bincount(numbers)[numbers]
+    for kind in set(kinds):
+        weights[kinds == kind] /= weights[kinds == kind].sum()
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised
+
+
+def _knots(found: Sequence[Found], units: Sequence[Unit], rank: int) -> list[tuple[float, float]]:
+    """Rising (similarity, agreement) knots: isotonic regression, read at equal-mass points."""
+    from sklearn.isotonic import IsotonicRegression
+
+    similarity = np.array([matches[rank][0] for _, matches in found])
+    right = np.array([matches[rank][1] for _, matches in found], dtype=np.float64)
+    weights = _weights(np.array([number for number, _ in found]), units)
+    # Means of equal-mass bins first: isotonic regression alone ends at 0 and 1 on single bags.
+    order = np.argsort(similarity, kind="stable")
+    bins = np.array_split(order, KNOTS)
+    middles = np.array([np.average(similarity[part], weights=weights[part]) for part in bins])
+    shares = np.array([np.average(right[part], weights=weights[part]) for part in bins])
+    masses = np.array([weights[part].sum() for part in bins])
+    rising = IsotonicRegression().fit_transform(middles, shares, sample_weight=masses)
+    return [(round(float(x), 4), round(float(y), 4)) for x, y in zip(middles, rising, strict=True)]
+
+
+def _least(found: Sequence[Found], units: Sequence[Unit]) -> float:
+    """The best likeness that 95 % of left-out groups reach, in the stratum where it is lowest."""
+    levels = []
+    for kind in sorted({units[number].kind for number, _ in found}):
+        best = [matches[0][0] for number, matches in found if units[number].kind == kind]
+        levels.append(float(np.quantile(best, 0.05)))
+    return round(min(levels), 4)
+
+
+def main() -> None:
+    """The command line: recipe, data folder, output folder; progress on stderr."""
+    run_recipe("vision_encoder.build_atlas", "atlas", __doc__, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Heads on frozen features: what a bag of tiles is, with a calibrated probability and a 90 % set.
+
+A head is a linear map from features to class logits. A bag of n tiles is read together: the mean of its
+tiles' logits, scaled by n to a fitted power over a fitted temperature, both from held-out groups. A
+`composition` head (what tissue a tile shows) averages the tiles' probabilities instead, because one region
+holds several tissues. A head keeps its numbers and abstains where it was not validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slides.errors import SetupError
+from slides.finding import Finding
+
+from .calibration import bag_scale, prediction_set, softmax
+from .encoder import Encoder, Features
+from .novelty import Novelty, calibrated_size
+from .projection import Projection
+from .shipped import WEIGHTS, read_trained
+
+NOVELTY_LEVEL = 0.05
+NOT_HISTOLOGY = "not histology"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one head says of a bag of n tiles.
+
+    `tile_probabilities` float32 (n, k) are those of each tile read alone, in the order of `classes`.
+    """
+
+    finding: Finding
+    tile_probabilities: NDArray[np.float32]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a head was validated: stain, organ (empty = any), µm/px at the encoder's tile side."""
+
+    stain: str
+    organ: str
+    mpp_low: float
+    mpp_high: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """One trained head.
+
+    `thresholds[size]` is the least probability a class needs to be in the 90 % set of a bag of that size;
+    `accepted` the least top probability at which held-out groups were right often enough to speak.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    temperature: float
+    growth: float
+    thresholds: Mapping[int, float]
+    accepted: float
+    composition: bool
+    scope: Scope
+    novelty: Novelty
+    source: str
+
+    def logits(self, features: Features) -> NDArray[np.float64]:
+        """Uncalibrated logits (n, k) of n tiles."""
+        logits: NDArray[np.float64] = (features @ self.weight.T + self.bias).astype(np.float64)
+        return logits
+
+    def tile_probabilities(self, features: Features) -> NDArray[np.float64]:
+        """Calibrated probabilities (n, k) of n tiles, each read alone."""
+        return softmax(self.logits(features) / self.temperature)
+
+    def bag_probabilities(self, features: Features) -> NDArray[np.float64]:
+        """Calibrated probabilities (k,) of the n tiles read as one bag."""
+        if self.composition:
+            shares: NDArray[np.float64] = self.tile_probabilities(features).mean(axis=0)
+            return shares
+        scale = bag_scale(len(features), self.temperature, self.growth)
+        return softmax(self.logits(features).mean(axis=0) * scale)
+
+    def read(self, features: Features, components: NDArray[np.float32]) -> Reading:
+        """The head's reading of a bag, before any look at its scope."""
+        probabilities = self.bag_probabilities(features)
+        threshold = self.thresholds[calibrated_size(len(features), self.thresholds)]
+        order = np.argsort(-probabilities, kind="stable")
+        finding = Finding(
+            name=self.name,
+            label=self.classes[int(order[0])],
+            probability=float(probabilities[order[0]]),
+            prediction_set=tuple(self.classes[index] for index in prediction_set(probabilities, threshold)),
+            distribution=tuple((self.classes[index], float(probabilities[index])) for index in order),
+            novelty=self.novelty.p_value(components),
+            scope=self.scope.words,
+            source=self.source,
+        )
+        return Reading(finding, self.tile_probabilities(features).astype(np.float32), self.classes)
+
+
+class HeadSet:
+    """All heads of one encoder, read together because the stain and the organ decide who may speak."""
+
+    def __init__(self, heads: tuple[Head, ...], projection: Projection, card: Mapping[str, Any]) -> None:
+        self.heads = heads
+        self.projection = projection
+        self.card = card
+
+    def __getitem__(self, name: str) -> Head:
+        return next(head for head in self.heads if head.name == name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the findings, in the order of `read`."""
+        return tuple(head.name for head in self.heads)
+
+    def read(self, features: Features, *, mpp: float | None = None, organ: str | None = None) -> tuple[Reading, ...]:
+        """One reading a head of a bag of n ≥ 1 tiles.
+
+        Parameters
+        ----------
+        features : float32 (n, d) from the encoder the heads were trained on
+        mpp : µm per pixel of the tiles at the encoder's side (224 px), None where not known
+        organ : the organ where it is known (from the request, not from the picture)
+
+        Raises
+        ------
+        ValueError : no tile, or features of another length
+        """
+        if features.ndim != 2 or not len(features) or features.shape[1] != len(self.projection.mean):
+            raise ValueError(f"expected features (n, {len(self.projection.mean)}), got {features.shape}")
+        components = self.projection(features)
+        readings = {head.name: head.read(features, components) for head in self.heads}
+        return tuple(
+            _abstaining(reading, _objection(self[name], reading, readings, mpp, organ))
+            for name, reading in readings.items()
+        )
+
+
+def load_heads(encoder: Encoder, folder: Path = WEIGHTS) -> HeadSet:
+    """The heads trained on this encoder's features, hash verified.
+
+    Raises
+    ------
+    SetupError : no heads for this encoder, or the file is missing or differs from its hash
+    """
+    arrays, card = read_trained(folder, "heads")
+    if card["encoder"]["sha256"] != encoder.sha256:
+        raise SetupError(
+            f"no heads were trained for encoder '{encoder.name}': use embedded, or train them with a recipe"
+        )
+    reference = arrays["novelty.reference"].astype(np.float32)
+    projection = Projection(arrays["projection.mean"], arrays["projection.axes"])
+    heads = tuple(_head(row, arrays, reference, card["sha256"]) for row in card["heads"])
+    return HeadSet(heads, projection, card)
+
+
+def _head(row: Mapping[str, Any], arrays: Mapping[str, Any], reference: NDArray[np.float32], sha: str) -> Head:
+    name = row["name"]
+    scores = {int(size): strata for size, strata in row["novelty"].items()}
+    return Head(
+        name=name,
+        classes=tuple(row["classes"]),
+        weight=arrays[f"{name}.weight"],
+        bias=arrays[f"{name}.bias"],
+        temperature=row["temperature"],
+        growth=row["growth"],
+        thresholds={int(size): value for size, value in row["thresholds"].items()},
+        accepted=row["accepted"],
+        composition=row["composition"],
+        scope=Scope(**row["scope"]),
+        novelty=Novelty(reference[arrays[f"{name}.reference"]], scores),
+        source=f"head {name}@{sha[:8]}",
+    )
+
+
+def _objection(
+    head: Head, reading: Reading, readings: Mapping[str, Reading], mpp: float | None, organ: str | None
+) -> str | None:
+    """Why this head must not speak about this bag, in one sentence; None when it may."""
+    finding, scope = reading.finding, head.scope
+    assert finding.probability is not None
+    assert finding.novelty is not None
+    stain = readings["stain"].finding if "stain" in readings else None
+    if scope.stain and stain is not None and stain.label != scope.stain:
+        return f"the picture reads as {stain.label} ({stain.probability:.2f}); validated on {scope.stain} only"
+    if mpp is not None and not scope.mpp_low <= mpp <= scope.mpp_high:
+        return f"seen at {mpp:.2g} µm/px; validated from {scope.mpp_low:g} to {scope.mpp_high:g}"
+    if scope.organ and (reason := _another_organ(scope.organ, readings.get("organ"), organ)):
+        return reason
+    # What is no histology is unlike every tissue: there novelty confirms the label.
+    if finding.label != NOT_HISTOLOGY and finding.novelty < NOVELTY_LEVEL:
+        return f"unlike the tissue it was trained on (novelty p {finding.novelty:.3f})"
+    if finding.probability < head.accepted:
+        return f"most probable {finding.label} with {finding.probability:.2f}; it speaks from {head.accepted:.2f} up"
+    return None
+
+
+def _another_organ(needed: str, reading: Reading | None, stated: str | None) -> str | None:
+    if stated is not None:
+        return None if stated.casefold() == needed.casefold() else f"validated on {needed}, not {stated}"
+    if reading is None:
+        return None
+    finding = reading.finding
+    if finding.label == needed and not (finding.novelty or 0) < NOVELTY_LEVEL:
+        return None
+    return f"validated on {needed} only; the organ reads as {finding.label} ({finding.probability:.2f})"
+
+
+def _abstaining(reading: Reading, reason: str | None) -> Reading:
+    if reason is None:
+        return reading
+
+    return replace(reading, finding=replace(reading.finding, abstained=True, reason=reason))
