@@ -211,12 +211,10 @@ def triage(
     as_json: AsJson = False,
 ) -> None:
     """A ranked worklist, worst first; it releases nothing."""
-    from slides.open import open_slide
-
     if not slides:
         raise UsageError("name at least one slide")
     copilot = _load("embedded", "embedded")
-    worklist = copilot.triage(slides, open_slide, progress=_progress)
+    worklist = copilot.triage(slides, progress=_progress)
     _progress("")
     _print_json(worklist.as_json()) if as_json else typer.echo(worklist.markdown())
 

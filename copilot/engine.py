@@ -40,8 +40,8 @@ from .statements import Seen
 from .wording import chosen
 
 if TYPE_CHECKING:
-    from .ancillary import TestPlan
     from .report import Report
+    from .test_plan import TestPlan
     from .triage.worklist import Worklist
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import wording
 from .differential import Candidate, Conflict
-from .plan import Plan
+from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
 
 HOUSE = ("house rule",)
@@ -58,9 +58,8 @@ def compose(plan: Plan, material: Material) -> list[Statement]:
     said: list[Statement] = []
     if not material.seen:
         return [*material.entries, *([] if material.entries else [limit("no view")])]
-    for intent in ("immunophenotype", "grade"):
-        if plan.wants(intent):
-            said.append(limit(intent))
+    asked_beyond: tuple[Intent, ...] = ("immunophenotype", "grade")
+    said += [limit(intent) for intent in asked_beyond if plan.wants(intent)]
     said += _conflicts(material)
     if material.choice:
         said.append(material.choice)

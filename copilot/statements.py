@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from slides import Evidence, Finding
@@ -31,7 +31,7 @@ class Seen:
         """The index and evidence of the finding with that name, or None."""
         return next(self.all(name), None)
 
-    def all(self, prefix: str):  # type: ignore[no-untyped-def]
+    def all(self, prefix: str) -> Iterator[tuple[int, Evidence]]:
         """Every (index, evidence) whose finding is `prefix` or starts with `prefix` and a space."""
         for position, item in enumerate(self.observation.evidence):
             if item.finding.name == prefix or item.finding.name.startswith(prefix + " "):

@@ -174,7 +174,7 @@ def coverage(seen: Seen) -> list[Statement]:
     evidence = (found[0],) if found else ()
     scale = f", at {o.mpp:.2f} µm/px" if o.mpp else ""
     some = "field" if o.fields_available == 1 else "fields"
-    words = (
+    words: tuple[str, ...] = (
         f"{o.fields_seen} of {o.fields_available} tissue {some} were looked at{scale}.",
         f"This rests on {o.fields_seen} of {o.fields_available} tissue {some}{scale}.",
     )
