@@ -15,8 +15,11 @@ Mask = NDArray[np.bool_]
 _STROKE_UM = 150.0
 """Least width of a solid stroke; felt pens draw 400 µm and more. Stained fibres and nuclei are finer."""
 
-_MOST_OF_TISSUE = 0.25
-"""A colour that covers more of what absorbs is taken for the stain (trichrome, Giemsa), not for pen."""
+_MOST_OF_TISSUE = {"green": 0.6, "blue": 0.25, "black": 0.25}
+"""A colour that covers more of what absorbs is taken for the stain (trichrome, Giemsa, silver), not for pen."""
+
+_MOST_STRAY = 0.5
+"""Ink is solid and of a colour of its own: where a like colour lies elsewhere too, it is the stain's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,14 @@ def find_marks(overview: Pixels, density: NDArray[np.float32], um_per_pixel: flo
     said: list[str] = []
     frame = _frame(overview)
     if frame.any():
-        said.append(f"A black frame or unscanned strip, {frame.mean():.1%} of the area.")
+        said.append(f"A black frame, strip or ink at the border, {frame.mean():.1%} of the area.")
     pen = np.zeros(frame.shape, bool)
-    colours = _inks(overview)
-    for name, coloured in colours.items():
-        strokes = _strokes(coloured & ~pen & ~frame, radius * (2 if name == "black" else 1))
+    for name, (coloured, alike) in _inks(overview).items():
+        strokes = _strokes(coloured & ~pen & ~frame, radius * (1.3 if name == "black" else 1))
         if not strokes.any():
             continue
-        if strokes.sum() > _MOST_OF_TISSUE * total:
+        stray = int((alike & ~strokes & ~frame).sum())
+        if strokes.sum() > _MOST_OF_TISSUE[name] * total or stray > _MOST_STRAY * strokes.sum():
             continue
         pen |= strokes
         said.append(f"{name.capitalize()} pen, {strokes.mean():.1%} of the area.")
@@ -58,7 +61,7 @@ def _strokes(coloured: Mask, radius: float) -> Mask:
 
     if not coloured.any():
         return coloured
-    solid = ndimage.distance_transform_edt(np.pad(coloured, 1))[1:-1, 1:-1] > radius
+    solid: Mask = ndimage.distance_transform_edt(np.pad(coloured, 1))[1:-1, 1:-1] > radius
     if not solid.any():
         return solid
     grown: Mask = ndimage.distance_transform_edt(~solid) <= radius * 1.5 + 1
@@ -72,7 +75,7 @@ def _frame(overview: Pixels) -> Mask:
     dark = extremes(overview)[1] < 28
     if not dark.any():
         return dark
-    opened = ndimage.binary_opening(dark, np.ones((3, 3)))
+    opened: Mask = ndimage.binary_opening(dark, np.ones((3, 3)))
     labels, count = ndimage.label(opened)
     if not count:
         return opened
@@ -86,13 +89,17 @@ def _frame(overview: Pixels) -> Mask:
     return frame
 
 
-def _inks(overview: Pixels) -> dict[str, Mask]:
-    """Pixels (h, w) of the colours of felt pens: hue 75-165 and 185-245 degrees, and black."""
+def _inks(overview: Pixels) -> dict[str, tuple[Mask, Mask]]:
+    """Pixels (h, w) of felt pens (hue 75-165 and 185-245 degrees, and black), and those of a like colour."""
     low, high = extremes(overview)
     red, green, blue = (overview[..., channel].astype(np.int16) for channel in range(3))
     span = (high - low).astype(np.int16)
     lit = high >= 40
-    greenish = (green == high) & lit & (span >= 0.25 * high) & (4 * np.abs(blue - red) <= 3 * span)
-    bluish = (blue == high) & lit & (span >= 0.45 * high) & (12 * (red - green) <= span)
-    bluish &= 12 * (green - red) <= 11 * span
-    return {"green": greenish, "blue": bluish, "black": (high < 60) & (span < 0.3 * high)}
+    greenish = (green == high) & lit & (4 * np.abs(blue - red) <= 3 * span)
+    bluish = (blue == high) & lit & (12 * (green - red) <= 11 * span)
+    blue_only = bluish & (12 * (red - green) <= span)
+    return {
+        "green": (greenish & (span >= 0.25 * high), greenish & (span >= 0.12 * high)),
+        "blue": (blue_only & (span >= 0.45 * high), bluish & (span >= 0.3 * high) & (6 * (red - green) <= span)),
+        "black": ((high < 70) & (span < 0.3 * high), (high < 80) & (span < 0.3 * high)),
+    }

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from .background import Background, find_background, optical_density
+from .background import Background, absorbing, find_background, optical_density
 from .errors import RegionTooLarge
 from .geometry import Region, Size
 from .marks import find_marks
@@ -27,10 +27,10 @@ REGION_PIXELS = 2**18
 _SPECK_UM2 = 300.0
 """Smaller pieces (20 µm across) are dust or single loose cells."""
 
-_HOLE_UM2 = 20_000.0
-"""Smaller holes (160 µm across) are lumina and fat cells inside tissue."""
+_HOLE_UM2 = 30_000.0
+"""Smaller holes (200 µm across) are lumina and fat cells inside tissue."""
 
-_GAP_UM = 12.0
+_GAP_UM = 25.0
 """Gaps up to twice this are closed: fat is a lattice of thin membranes."""
 
 _ASSUMED_MPP = 0.5
@@ -128,7 +128,9 @@ def _look(slide: Slide) -> _Whole:
         return _Whole(TissueMask(empty, box, downsample, (_NOTHING[background.field],)), background)
     density = optical_density(overview, background.glass)
     marks = find_marks(overview, density, downsample * (slide.mpp or _ASSUMED_MPP), background)
-    mask, removed = _clean((density > background.threshold) & ~marks.pen & ~marks.frame, downsample, slide.mpp, None)
+    mask, removed = _clean(
+        _tissue(density, background, downsample, slide.mpp) & ~marks.pen & ~marks.frame, downsample, slide.mpp, None
+    )
     return _Whole(TissueMask(mask & ~marks.pen, box, downsample, (*marks.said, *removed), marks.pen), background)
 
 
@@ -151,10 +153,22 @@ def _fine(slide: Slide, region: Region, downsample: float, whole: _Whole) -> Tis
         if whole.mask.pen.any()
         else np.zeros(coarse.shape, bool)
     )
-    dense = optical_density(pixels, whole.background.glass) > whole.background.threshold
-    mask, removed = _clean(dense & ~pen, downsample, slide.mpp, coarse)
+    density = optical_density(pixels, whole.background.glass)
+    mask, removed = _clean(
+        _tissue(density, whole.background, downsample, slide.mpp) & ~pen, downsample, slide.mpp, coarse
+    )
     said = tuple(sentence for sentence in whole.mask.removed if "pen" in sentence) if pen.any() else ()
     return TissueMask(mask & ~pen, region, downsample, (*said, *removed), pen)
+
+
+def _tissue(density: NDArray[np.float32], background: Background, downsample: float, mpp: float | None) -> Mask:
+    """What absorbs clearly, and areas of faint texture; thin faint lines are stitching seams, not tissue."""
+    from scipy import ndimage
+
+    dense, faint = absorbing(density, background)
+    areas = ndimage.binary_opening(_close(faint, _GAP_UM / (downsample * (mpp or _ASSUMED_MPP))), np.ones((7, 7)))
+    tissue: Mask = dense | (areas & (density > 0))
+    return tissue
 
 
 def _cut(mask: TissueMask, region: Region) -> TissueMask:
@@ -175,10 +189,10 @@ def _resampled(mask: Mask, covers: Region, region: Region, size: Size) -> Mask:
     return values & inside
 
 
-def _clean(dense: Mask, downsample: float, mpp: float | None, around: Mask | None) -> tuple[Mask, tuple[str, ...]]:
+def _clean(found: Mask, downsample: float, mpp: float | None, around: Mask | None) -> tuple[Mask, tuple[str, ...]]:
     """Closes gaps and holes, drops specks; `around` says what is tissue just past the border of a region."""
     um = downsample * (mpp or _ASSUMED_MPP)
-    closed = _close(dense, _GAP_UM / um)
+    closed = _close(found, _GAP_UM / um)
     filled = _fill(closed, _HOLE_UM2 / um**2, around)
     kept, count = _drop_specks(filled, max(_SPECK_UM2 / um**2, 4.0))
     if not count:
