@@ -26,7 +26,7 @@ NUMBER = re.compile(
 )
 
 _CUES: tuple[tuple[Role, str], ...] = (
-    ("consistent with", r"(?:(?:is|are|looks?) )?(?:consistent|in keeping) with"),
+    ("consistent with", r"(?:(?:is|are|looks?) )?(?:rather )?(?:consistent|in keeping) with"),
     ("favours", r"(?:rather )?(?:favou?r(?:s|ed)?|supports?)\b"),
     ("suggestive of", r"(?:(?:is|are) )?(?:rather )?suggestive of|(?:rather )?suggests?\b"),
     ("most like", r"(?:looks?|appears?|seems?) (?:most )?(?:like|similar to)|(?:it )?most resembles|"

@@ -1,0 +1,232 @@
+"""The differential: diagnoses of the knowledge tables ranked by findings and by the words of the request.
+
+Naive Bayes over calibrated heads with the discounts of `choose`; the prior is even, so the ranking says what the
+picture and the request favour, not what is common. Study groups are never ranked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slides import Evidence, Finding
+from vision_encoder.observation import Observation
+
+from .certainty import certainty
+from .choose import FLOOR, LIKENESS, TRUST, classes_of, speaks
+from .meaning import Meaning, category_weights, entity_category, entity_organs, meaning, organs_in, stain_in
+from .statements import figure
+from .terms import NEGATIONS, canonical
+
+if TYPE_CHECKING:
+    from instruction_data.knowledge import Entity, Knowledge
+
+OTHER = 0.10
+"""Share kept for what the tables do not hold."""
+SITE = 2.0
+"""Log weight of a diagnosis whose organ the request names; one of another organ loses half of it."""
+NAMED = 1.5
+"""Log weight of a diagnosis that the request names."""
+CONFLICT = 0.80
+"""Least probability of a finding that is set against the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A diagnosis with its share and what speaks for it; `entity_id` is empty for a name the tables do not hold."""
+
+    entity_id: str
+    name: str
+    probability: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A word of the request that a finding speaks against; `evidence` counts through all observations in order."""
+
+    text: str
+    evidence: tuple[int, ...]
+
+
+def differential(
+    observations: Sequence[Observation],
+    *,
+    context: str | None,
+    given: Sequence[str] = (),
+    knowledge: Knowledge,
+    limit: int = 6,
+) -> tuple[Candidate, ...]:
+    """Up to `limit` diagnoses, most favoured first; the shares sum to less than 1, the rest is "other".
+
+    With `given`, only those are ranked, and a name that the tables do not hold comes last with share 0 and an
+    empty id. Empty when neither the findings nor the request favour anything.
+    """
+    entities: Sequence[Entity] = knowledge.diagnoses
+    unknown: list[Candidate] = []
+    if given:
+        found = {name: knowledge.find_entity(name) for name in dict.fromkeys(given)}
+        entities = list({entity.id: entity for entity in found.values() if entity is not None}.values())
+        unknown = [Candidate("", name, 0.0, "not in the knowledge tables") for name, e in found.items() if e is None]
+    weighed = [(entity, *_weigh(entity, observations, context, knowledge)) for entity in entities]
+    weights = [weight for _, weight, _ in weighed]
+    if not weighed or (max(weights) - min(weights) < 1e-9 and not given):
+        return tuple(unknown)
+    top = max(weights)
+    whole = math.fsum(math.exp(weight - top) for weight in weights)
+    ranked = sorted(weighed, key=lambda item: (-item[1], item[0].name, item[0].id))
+    named = tuple(
+        Candidate(entity.id, entity.name, (1 - OTHER) * math.exp(weight - top) / whole, "; ".join(why) or "given")
+        for entity, weight, why in ranked[:limit]
+    )
+    return (*named, *unknown)
+
+
+def _weigh(
+    entity: Entity, observations: Sequence[Observation], context: str | None, knowledge: Knowledge
+) -> tuple[float, list[str]]:
+    """Log weight of a diagnosis and what speaks for it."""
+    said = _as_meaning(entity)
+    weight, why = 0.0, []
+    seen = [observation for observation in observations if observation.usable]
+    for observation in seen:
+        for item in observation.evidence:
+            finding, kind = item.finding, item.finding.name.partition(" ")[0]
+            gain = 0.0
+            if finding.name == "resembles" and finding.label and finding.probability and not finding.abstained:
+                near = knowledge.find_entity(finding.label)
+                gain = (
+                    math.log(1 + LIKENESS * finding.probability) if near is not None and near.id == entity.id else 0.0
+                )
+            elif kind in TRUST and finding.distribution and speaks(finding, observation):
+                spread = dict(finding.distribution)
+                classes = classes_of(said, kind, tuple(spread))
+                share = math.fsum(w * max(spread[label], FLOOR) for label, w in classes.items()) * len(spread)
+                gain = TRUST[kind] * math.log(share) if classes else 0.0
+            weight += gain / len(seen)
+            if gain > 0:
+                why.append(f"{finding.name} {finding.label} ({finding.probability or 0.0:.2f})")
+    weight += _by_request(entity, said, context, knowledge, why)
+    return weight, list(dict.fromkeys(why))
+
+
+def _by_request(entity: Entity, said: Meaning, context: str | None, knowledge: Knowledge, why: list[str]) -> float:
+    if not context:
+        return 0.0
+    weight = 0.0
+    sites = organs_in(context)
+    if sites and said.organs:
+        weight += SITE if said.organs & sites else -SITE / 2
+        if said.organs & sites:
+            why.append(f"request names {', '.join(sorted(said.organs & sites))}")
+    if _names(entity, context):
+        weight += NAMED
+        why.append("request names it")
+    return weight
+
+
+def _names(entity: Entity, context: str) -> bool:
+    """True when the request names the diagnosis and does not deny it."""
+    words = canonical(context)
+    for name in (entity.name, *entity.synonyms):
+        pattern = rf"(?<![\w-]){re.escape(canonical(name))}(?![\w-])"
+        if len(name) > 3 and (match := re.search(pattern, words)) and not _denied(words[: match.start()]):
+            return True
+    return False
+
+
+def _as_meaning(entity: Entity) -> Meaning:
+    category = entity_category(entity)
+    return Meaning(
+        entity.name,
+        organs=entity_organs(entity),
+        categories=((category, 1.0),) if category else (),
+        entity=entity.id,
+    )
+
+
+def conflicts(observations: Sequence[Observation], context: str | None, knowledge: Knowledge) -> tuple[Conflict, ...]:
+    """Where the request names an organ, a stain or a category that a confident finding speaks against."""
+    if not context:
+        return ()
+    found: list[Conflict] = []
+    offset = 0
+    for observation in observations:
+        for position, item in enumerate(observation.evidence):
+            if observation.usable and (word := _contradicted(item, context, knowledge)):
+                found.append(Conflict(_worded(word, item), (offset + position,)))
+        offset += len(observation.evidence)
+    return tuple({conflict.text: conflict for conflict in found}.values())
+
+
+def _contradicted(item: Evidence, context: str, knowledge: Knowledge) -> str | None:
+    """The word of the request that this finding speaks against, as the user wrote it."""
+    finding = item.finding
+    if finding.abstained or finding.label is None or (finding.probability or 0.0) < CONFLICT:
+        return None
+    parts = _asserted(context)
+    if finding.name == "organ":
+        return _against(parts, finding, organs_in)
+    if finding.name == "stain":
+        return _against([part for part in parts if _ABOUT_STAIN.search(part)], finding, _stains)
+    if finding.name == "category":
+        return _against(parts, finding, _categories)
+    return None
+
+
+def _stains(text: str) -> frozenset[str]:
+    stain = "HE" if text == "HE" else stain_in(text)
+    return frozenset([stain] if stain else [])
+
+
+def _categories(text: str) -> frozenset[str]:
+    """Categories that a word may stand for; a disease of two categories contradicts neither."""
+    return frozenset(name for name, weight in category_weights(text).items() if weight > 0.05)
+
+
+def _against(parts: Sequence[str], finding: Finding, read: Callable[[str], frozenset[str]]) -> str | None:
+    """The first words of the request that name only what is outside the finding's label and set."""
+    held = read(finding.label or "").union(*(read(one) for one in finding.prediction_set))
+    if not held or any(read(part) & held for part in parts):
+        return None
+    for part in parts:
+        words = re.findall(r"[^\s:()\[\]]+", part)
+        spans = [words[i : i + n] for n in (1, 2, 3) for i in range(len(words) - n + 1)]
+        if phrase := next((" ".join(span) for span in spans if read(" ".join(span))), None):
+            return phrase
+    return None
+
+
+_SENTENCE = re.compile(r"([,;.?!\n]|\bbut\b|\band\b)")
+_ABOUT_STAIN = re.compile(r"\bstain|\bslide\b|\bsection\b|^\S+(?: \S+)?$", re.IGNORECASE)
+_PAST = re.compile(
+    r"\b(?:history|previous|prior|known|former|past|earlier|rule out|r/o|exclude|query|suspic\w*|suspected|possible|screening|"
+    r"family|metasta\w*|status post|s/p|after|treated|differential|vs|versus)\b"
+)
+
+
+def _asserted(context: str) -> list[str]:
+    """The parts of a request that state what the tissue is: not history, not a question, not a denial."""
+    return [
+        part.strip()
+        for part, stop in zip(*[iter([*_SENTENCE.split(context), ""])] * 2, strict=True)
+        if part.strip() and stop != "?" and not _PAST.search(canonical(part)) and not _denied(canonical(part))
+    ]
+
+
+def _denied(words: str) -> bool:
+    return any(word in NEGATIONS for word in re.findall(r"[\w']+", words)[-6:])
+
+
+def _worded(word: str, item: Evidence) -> str:
+    finding = item.finding
+    wording = {
+        "consistent with": "is rather consistent with",
+        "favours": "rather favours",
+    }[certainty(finding.probability or 0.0)]
+    noun = {"organ": "as the organ", "category": "as the process", "stain": "as the stain"}[finding.name]
+    p = figure(finding.probability or 0.0)
+    return f"The request says {word}; the picture {wording} {finding.label} {noun} ({p}): this is a conflict."
