@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import string
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from slides.errors import UsageError
 
@@ -44,3 +46,16 @@ def letter_likelihoods(first_token: Mapping[str, float], count: int) -> list[flo
         for letter in LETTERS[:count]
     ]
     return [math.log(chance / sum(chances)) for chance in chances]
+
+
+def first_token_likelihoods(logprobs: Any) -> dict[str, float]:
+    """The likeliest first tokens in OpenAI's `logprobs` object, with their log-likelihoods; empty without it."""
+    try:
+        return {item["token"]: float(item["logprob"]) for item in logprobs["content"][0]["top_logprobs"]}
+    except (KeyError, IndexError, TypeError, ValueError):
+        return {}
+
+
+def words(text: str) -> list[str]:
+    """The text cut before each space, for a stream of whole words."""
+    return re.findall(r"\s*\S+|\s+$", text)

@@ -7,7 +7,6 @@ import http.client
 import ipaddress
 import json
 import queue
-import re
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from slides.errors import SetupError, UsageError
 
-from .lettered import ask_for_a_letter, letter_in, letter_likelihoods
+from .lettered import ask_for_a_letter, first_token_likelihoods, letter_in, letter_likelihoods, words
 from .model import Message
 
 _TIMEOUT = 300.0  # seconds that a server may be silent, loading a model for instance
@@ -93,7 +92,7 @@ class RemoteModel:
         chosen = 0
         if len(wordings) > 1 and not halted():
             chosen = letter_in(self._letter(messages, said, wordings)[0], len(wordings)) or 0
-        for piece in re.findall(r"\s*\S+|\s+$", wordings[chosen]):
+        for piece in words(wordings[chosen]):
             if halted():
                 return
             yield piece
@@ -106,10 +105,9 @@ class RemoteModel:
         )
         try:
             choice = answer["choices"][0]
-            tokens = (choice.get("logprobs") or {}).get("content") or [{}]
-            likeliest = {item["token"]: float(item["logprob"]) for item in tokens[0].get("top_logprobs") or ()}
-            return _plain(choice["message"]["content"]), likeliest
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            reply = _plain(choice["message"]["content"])
+            return reply, first_token_likelihoods(choice.get("logprobs"))
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise SetupError(_FORM.format(self.name)) from error
 
     def _chat(self, messages: Sequence[Message]) -> dict[str, Any]:
