@@ -81,23 +81,22 @@ def limit(name: str) -> Statement:
 def _view(plan: Plan, seen: Seen) -> list[Statement]:
     if not seen.observation.usable:
         return [wording.unusable(seen), *wording.classified(seen, "stain"), *wording.coverage(seen)]
-    groups = {
-        "stain": wording.classified(seen, "stain"),
-        "organ": wording.classified(seen, "organ"),
-        "category": wording.classified(seen, "category") + wording.classified(seen, "disease"),
-        "tissue": wording.classified(seen, "tissue"),
-        "measure": [s for name in MORPHOLOGY for s in wording.measured(seen, name)],
-        "quality": wording.focus(seen),
-    }
-    usual = ["category", "tissue", "organ", "stain", "measure"]
-    lead = [name for name in plan.intents if name in groups]
+    names = ("category", "disease", "tissue", "organ", "stain")
+    told = {name: wording.classified(seen, name) for name in names}
+    untold = {name: wording.unclassified(seen, name) for name in names}
+    told["measure"] = [s for name in MORPHOLOGY for s in wording.measured(seen, name)]
+    told["quality"] = wording.focus(seen)
     said: list[Statement] = []
-    for name in dict.fromkeys([*lead, *usual]):
-        said += groups[name]
+    for asked in plan.intents:  # what was asked comes first, told or not
+        for name in ("category", "disease") if asked == "category" else (asked,):
+            said += told.get(name, []) + untold.get(name, [])
+    for name in (*names, "measure"):
+        said += told[name]
+    said += [s for name in names for s in untold[name]]
     said += wording.resembles(seen)
     focus = seen.at("focus")
-    if focus is not None and focus[1].finding.label != "sharp" and "quality" not in lead:
-        said += groups["quality"]
+    if focus is not None and focus[1].finding.label != "sharp":
+        said += told["quality"]
     return [*said, *wording.coverage(seen), *wording.unmeasured(seen)]
 
 

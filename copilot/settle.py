@@ -16,6 +16,12 @@ from .test_plan import PlannedTest, TestPlan
 
 TEXTBOOK = "knowledge tables: textbook knowledge in own words, unchecked"
 MOST_CANDIDATES = 4
+STANDS_OUT = 1.25
+"""How much likelier than the next the last of the leading candidates must be."""
+EPONYMS = frozenset(
+    "Arias-Stella Barrett Burkitt Candida Crohn Ewing Graves Hashimoto Helicobacter Hodgkin IgA Kaposi Kikuchi Merkel "
+    "Mycobacterium Pneumocystis Sertoli-Leydig Spitz T-lymphoblastic Toxoplasma Whipple Wilson".split()
+)
 LONGEST_NAME = 5
 """Words of the longest name that is looked for in a question."""
 
@@ -32,15 +38,28 @@ def settle(
     knowledge: Knowledge, candidates: Sequence[Candidate], *, context: str | None, asked: bool = False
 ) -> Settled:
     """Which test separates the leading candidates best; up to three where the question asks for tests."""
-    leading = candidates[:MOST_CANDIDATES]
-    if len(leading) < 2:
+    leading = _leading(candidates)
+    named = [(candidate.entity_id, candidate.probability) for candidate in leading]
+    if len(named) == 1:  # one diagnosis stands out: what it is confused with is what there is to settle
+        likes = knowledge.lookalikes(named[0][0])[: MOST_CANDIDATES - 1]
+        named += [(like.id, named[0][1] / (1 + len(likes))) for like in likes]
+    if len(named) < 2:
         return Settled()
-    plan = suggest_tests(knowledge, [(c.entity_id, c.probability) for c in leading], context=context, limit=4)
+    plan = suggest_tests(knowledge, named, context=context, limit=4)
     said = [Cited(_considered(plan), TEXTBOOK, tuple(c.entity.id for c in plan.candidates))]
     said += [_test(test, plan) for test in plan.tests[: 3 if asked else 1]]
     if not plan.tests:
         said.append(Cited(plan.headline, TEXTBOOK))
     return _settled(said)
+
+
+def _leading(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """The candidates that stand out from the rest; none where many are as likely, since any cut would be arbitrary."""
+    named = [candidate for candidate in candidates if candidate.entity_id]
+    for count in range(min(MOST_CANDIDATES, len(named) - 1), 0, -1):
+        if named[count - 1].probability >= STANDS_OUT * named[count].probability:
+            return named[:count]
+    return ()
 
 
 def entries(knowledge: Knowledge, text: str) -> Settled:
@@ -55,19 +74,25 @@ def _settled(said: Sequence[Cited]) -> Settled:
 
 
 def _considered(plan: TestPlan) -> str:
-    names = [candidate.entity.name for candidate in plan.candidates]
-    return f"With this picture the differential to settle is {listed(names)}."
+    names = [_in_sentence(candidate.entity.name) for candidate in plan.candidates]
+    return f"From the request and the picture, the differential to settle is {listed(names)}."
 
 
 def _test(test: PlannedTest, plan: TestPlan) -> Cited:
-    most, least = test.cell(test.most), test.cell(test.least)
-    figures = [
-        f"{'no figure' if cell.rate is None else cell.rate.words()} in {cell.entity.name}" for cell in (most, least)
-    ]
-    text = f"{test.marker.name} would help to separate them: {figures[0]}, {figures[1]}."
-    ids = dict.fromkeys(id for cell in (most, least) if cell.rate is not None for id in cell.rate.sources)
+    cells = (test.cell(test.most), test.cell(test.least))
+    high, low = (
+        f"{'no figure' if cell.rate is None else cell.rate.words()} in {_in_sentence(cell.entity.name)}"
+        for cell in cells
+    )
+    ids = dict.fromkeys(id for cell in cells if cell.rate is not None for id in cell.rate.sources)
     source = "; ".join(plan.sources[id].citation for id in ids) or "no source: typical behaviour, textbook knowledge"
-    return Cited(text, source, (test.marker.id, test.marker.name, test.most.id, test.least.id))
+    about = (test.marker.id, test.marker.name, test.most.id, test.least.id)
+    return Cited(f"{test.marker.name} would help to separate them: {high}; {low}.", source, about)
+
+
+def _in_sentence(name: str) -> str:
+    """A name as it stands inside a sentence: a capital that only begins it is dropped."""
+    return name if name[1:2].isupper() or name.split()[0] in EPONYMS else f"{name[:1].lower()}{name[1:]}"
 
 
 def _marker(marker: Marker) -> str:

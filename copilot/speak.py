@@ -73,8 +73,8 @@ def _slotted(
         yield Saying(gap + text)
     else:
         text = ""
-        for piece in language().choose(messages(ground.question), said + gap, standing, halted=halted):
-            yield Saying((gap if not text else "") + piece)
+        for piece in filter(None, language().choose(messages(ground.question), said + gap, standing, halted=halted)):
+            yield Saying(piece if text else gap + piece)
             text += piece
     # A stop in mid-sentence leaves the part that was shown as its own claim: what is seen is what is kept.
     claim = judged.get(text)

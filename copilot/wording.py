@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slides import Finding
 
-from .certainty import certainty
+from .certainty import Certainty, certainty
 from .choose import Choice
 from .statements import Seen, Statement, figure, quantity, runners_up
 
@@ -28,17 +28,25 @@ SPOKEN = {
 
 
 def classified(seen: Seen, name: str) -> list[Statement]:
-    """Statements of the classifying findings called `name` (or `name <organ>`): one each."""
+    """Statements of the findings called `name` (or `name <organ>`) that stand: one each."""
     return [
-        Statement(_with_view(seen, _class_wordings(name, item.finding)), (index,))
+        Statement(_with_view(seen, _told(name, item.finding, VERBS[word])), (index,))
         for index, item in seen.all(name)
-        if item.finding.label is not None and item.finding.distribution
+        if item.finding.label and (word := _certainty(item.finding)) != "not classified"
     ]
 
 
-def _class_wordings(name: str, finding: Finding) -> tuple[str, ...]:
-    word = certainty(finding.probability or 0.0, abstained=finding.abstained)
-    return _unclassified(name, finding) if word == "not classified" else _told(name, finding, VERBS[word])
+def unclassified(seen: Seen, name: str) -> list[Statement]:
+    """Statements of the findings called `name` that do not stand: why, and what it looks most like."""
+    return [
+        Statement(_with_view(seen, _unclassified(name, item.finding)), (index,))
+        for index, item in seen.all(name)
+        if item.finding.label and _certainty(item.finding) == "not classified"
+    ]
+
+
+def _certainty(finding: Finding) -> Certainty:
+    return certainty(finding.probability or 0.0, abstained=finding.abstained)
 
 
 def _told(name: str, finding: Finding, verb: str) -> tuple[str, ...]:
@@ -67,6 +75,10 @@ def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
     )
 
 
+LEAST_LIKENESS = 0.3
+"""A likeness that was right less often than this in held-out cases would mislead more than it tells."""
+
+
 def resembles(seen: Seen) -> list[Statement]:
     """The nearest reference case, said as a likeness and never as a diagnosis."""
     found = seen.at("resembles")
@@ -74,9 +86,9 @@ def resembles(seen: Seen) -> list[Statement]:
         return []
     index, item = found
     finding = item.finding
-    if finding.abstained or finding.probability is None:
+    if finding.abstained or (finding.probability or 0.0) < LEAST_LIKENESS:
         return []
-    p = figure(finding.probability)
+    p = figure(finding.probability or 0.0)
     return [
         Statement(
             _with_view(
