@@ -31,6 +31,8 @@ MAY_CHANGE = 0.03
 """Chance of another leader below which a settled differential needs no test."""
 FLOOR = 0.01
 """Least prior of a candidate that somebody named."""
+UNUSUAL = 0.2
+"""A known result that no candidate shows more often than this casts doubt on the whole list."""
 OPPOSES = 2.0
 """A marker argues against the leader when its result is this many times as frequent in another candidate."""
 
@@ -72,7 +74,8 @@ def suggest_tests(
     chosen, panel = chooser.choose(after, known, limit)
     leader = int(after.argmax())
     verdict: Verdict = "order" if chosen else "cannot separate"
-    if after[leader] >= SETTLED and panel.chance_of_change(leader) < MAY_CHANGE:
+    settled = after[leader] >= SETTLED and panel.chance_of_change(leader) < MAY_CHANGE
+    if settled or (not chosen and after[leader] >= SURE):
         verdict, chosen = "none needed", []
     tests = _tests(chooser, after, chosen)
     ids = frozenset(entity.id for entity, _ in named)
@@ -126,15 +129,9 @@ class _Chooser:
             marker = result.marker.id
             if marker in self.cells:
                 shares = self.shares(marker, self.prior, self.related(marker, before))
-                results.append((shares, self._seen(result), self.group(marker)))
+                results.append((shares, _seen(result, self.cells[marker]), self.group(marker)))
                 before.append(marker)
         return updated(self.prior, results)
-
-    def _seen(self, result: KnownResult) -> bool:
-        """Whether what the cells count was seen; staining lost is what `loss` cells count."""
-        cell = next(cell for cell in self.cells[result.marker.id] if cell is not None)
-        lost = cell.result in ("loss", "loss alone", "reduced", "all three negative")
-        return (result.value == "negative") if lost else (result.value == "positive")
 
     def choose(self, belief: Shares, known: Sequence[KnownResult], limit: int) -> tuple[list[_Choice], Panel]:
         """Two rounds, each greedy by information per cost, and the panel of both.
@@ -215,9 +212,9 @@ class _Chooser:
         """Known results that are rare in every candidate: the diagnosis may not be on the list."""
         found = []
         for result in known:
-            cells = [cell for cell in self.cells.get(result.marker.id, ()) if cell is not None]
-            likely = [cell.mean if self._seen(result) else 1.0 - cell.mean for cell in cells]
-            if len(cells) == len(self.entities) and max(likely) < 0.15:
+            rates = [self.knowledge.rate(entity.id, result.marker.id) for entity in self.entities]
+            likely = [rate.mean if _seen(result, rates) else 1.0 - rate.mean for rate in rates if rate is not None]
+            if len(likely) == len(self.entities) and max(likely) < UNUSUAL:
                 found.append(
                     f"{result.marker.name} {result.value} is unusual for every candidate: "
                     "the diagnosis may not be on this list, or the result needs repeating"
@@ -267,6 +264,14 @@ def _tests(chooser: _Chooser, belief: Shares, chosen: Sequence[_Choice]) -> tupl
             )
         )
     return tuple(out)
+
+
+def _seen(result: KnownResult, rates: Sequence[Rate | None]) -> bool:
+    """Whether what the rates count was seen; staining lost is what `loss` counts."""
+    counted = next(rate.result for rate in rates if rate is not None)
+    if counted in ("loss", "loss alone", "reduced", "all three negative"):
+        return result.value == "negative"
+    return result.value == "positive"
 
 
 def _sample(context: str | None) -> tuple[str, ...]:

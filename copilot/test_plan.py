@@ -12,8 +12,7 @@ from .quoting import quoted
 
 Verdict = Literal["order", "none needed", "cannot separate", "needs differential"]
 NOT_A_PREDICTION = (
-    "Figures say what was counted in the literature. They do not say what this case will show: "
-    "that is read on the stained section."
+    "Figures are counts from the literature, not a forecast for this case: its result is read on the stained section."
 )
 
 
@@ -264,7 +263,7 @@ class TestPlan:
             for rule, tests in self.rules:
                 if rule.kind == kind:
                     named = f" [{', '.join(marker.name for marker in tests)}]" if tests else ""
-                    lines.append(f"- {rule.when}: {rule.then}{named} ({rule.source}; {rule.checked})")
+                    lines.append(f"- {rule.when}: {rule.then}{named} ({_ground(rule)})")
             if lines:
                 yield title + "\n" + "\n".join(lines)
 
@@ -294,6 +293,10 @@ def _cell_json(cell: Cell, number: Mapping[str, int]) -> dict[str, Any]:
         "has_source": rate.sourced,
         "sources": [number[id] for id in rate.sources],
     }
+
+
+def _ground(rule: Rule) -> str:
+    return rule.source if "unchecked" in rule.source else f"{rule.source}; {rule.checked}"
 
 
 def _plain(text: str) -> str:

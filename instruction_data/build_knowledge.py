@@ -11,6 +11,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import sys
 import tempfile
 import tomllib
@@ -45,7 +46,7 @@ def build(recipe: Mapping[str, Any], data: Path) -> dict[str, list[dict[str, Any
         "sources": _sources(raw["marker_rates"]),
         "rates": rates,
         "lineages": _lineages(entities, recipe),
-        "rules": _rules(raw["ancillary_rules"], recipe),
+        "rules": _rules(raw["ancillary_rules"], _sources(raw["marker_rates"]), recipe),
     }
 
 
@@ -311,7 +312,11 @@ def _belongs(entity: Mapping[str, Any], lineage: Mapping[str, Any]) -> bool:
     )
 
 
-def _rules(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rules(
+    rows: Sequence[Row], sources: Sequence[Mapping[str, Any]], recipe: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    # The data name their sources by id and their own table by file name: a reader needs the publication.
+    identifiers = {source["id"]: source["identifier"] for source in sources}
     out = []
     for row in rows:
         scope = recipe["rules"].get(row["id"], {})
@@ -322,7 +327,14 @@ def _rules(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any
                 "when": row["when"],
                 "tests": [test for test in _list(row["tests"]) if test != "none"],
                 "then": row["then"],
-                "source": row["source"],
+                "source": re.sub(
+                    r"\w+",
+                    lambda word: identifiers.get(word.group(), word.group()),
+                    row["source"]
+                    .replace("rows of marker_rates", "")
+                    .replace("see marker_rates", "counted")
+                    .replace("marker_rates", "figures of these tables"),
+                ),
                 "checked": row["checked"],
                 "entities": list(scope.get("entities", ())),
                 "markers": list(scope.get("markers", ())),
