@@ -19,8 +19,30 @@ MOST_CANDIDATES = 4
 STANDS_OUT = 1.25
 """How much likelier than the next the last of the leading candidates must be."""
 EPONYMS = frozenset(
-    "Arias-Stella Barrett Burkitt Candida Crohn Ewing Graves Hashimoto Helicobacter Hodgkin IgA Kaposi Kikuchi Merkel "
-    "Mycobacterium Pneumocystis Sertoli-Leydig Spitz T-lymphoblastic Toxoplasma Whipple Wilson".split()
+    [
+        "Arias-Stella",
+        "Barrett",
+        "Burkitt",
+        "Candida",
+        "Crohn",
+        "Ewing",
+        "Graves",
+        "Hashimoto",
+        "Helicobacter",
+        "Hodgkin",
+        "IgA",
+        "Kaposi",
+        "Kikuchi",
+        "Merkel",
+        "Mycobacterium",
+        "Pneumocystis",
+        "Sertoli-Leydig",
+        "Spitz",
+        "T-lymphoblastic",
+        "Toxoplasma",
+        "Whipple",
+        "Wilson",
+    ]
 )
 LONGEST_NAME = 5
 """Words of the longest name that is looked for in a question."""
