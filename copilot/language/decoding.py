@@ -266,12 +266,10 @@ def _chain(start: int, count: int) -> list[int]:
 
 def _pieces(wording: str, start: int, ends: Sequence[int]) -> Iterator[str]:
     """The wording from `start` on, cut where its tokens end."""
-    for end in ends:
-        if start < end:
+    for end in (*ends, len(wording)):
+        if start < end <= len(wording):
             yield wording[start:end]
             start = end
-    if start < len(wording):
-        yield wording[start:]
 
 
 def _picker(temperature: float, seed: int) -> Callable[[Tensor], int]:

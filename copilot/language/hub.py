@@ -36,9 +36,11 @@ def load_hub(name: str, *, quantise: str | None = None) -> LocalModel:
     if quantise not in (None, "4bit"):
         raise UsageError(f"unknown quantisation {quantise}: only 4bit is there")
     folder = _folder(name)
-    _let_transformers_import()
+    let_transformers_import()
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     tokens = TemplateTokens(tokenizer, Path(name).name)
     try:
@@ -145,7 +147,7 @@ def _placement(quantise: str | None) -> dict[str, Any]:
     return {"quantization_config": config, "device_map": device, "dtype": compute}
 
 
-def _let_transformers_import() -> None:
+def let_transformers_import() -> None:
     """A torchvision built for CUDA stops transformers' import on a CPU; without torchvision all is well."""
     if importlib.util.find_spec("torchvision"):
         from vision_encoder.torchvision_shim import import_torchvision

@@ -78,8 +78,8 @@ class ChatML:
 
 def complete_characters(spans: Sequence[tuple[int, int]], length: int) -> list[int]:
     """After each token, how many characters stand; a character split over tokens counts at its last one."""
-    starts = [*(start for start, _ in spans[1:]), length]
-    return [min(end, following) for (_, end), following in zip(spans, starts, strict=True)]
+    nexts = [*(start for start, _ in spans[1:]), length]
+    return [min(end, following) for (_, end), following in zip(spans, nexts, strict=False)]
 
 
 class Detokenizer:
