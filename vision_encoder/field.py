@@ -14,11 +14,10 @@ from slides import Pixels, Region
 
 from . import stains
 from .nuclei import (
-    TYPICAL_DIAMETER_PX,
     WORKING_MPP,
     Nuclei,
-    apparent_diameter,
     describe,
+    explained,
     find_nuclei,
     overall_threshold,
     smoothed,
@@ -36,6 +35,9 @@ CLEAR_DENSITY = 0.12
 LARGE_SPACE_PX = 8000
 """2000 µm²: a larger clear space (lumen, fat cell, glass) is not tissue; a smaller one may be cytoplasm."""
 BROWN_DENSITY = 0.25
+BROWN = np.stack([stains.HAEMATOXYLIN, stains.DAB])
+FACTORS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+PROBE_PX = 224
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,8 @@ def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) 
     """
     pictures = [field.pixels for field in fields]
     readable = dye is not None and (mpp is None or mpp <= COARSEST_MPP)
-    if readable:
-        factor = mpp / WORKING_MPP if mpp is not None else own_factor(pictures)
+    if dye is not None and readable:
+        factor = mpp / WORKING_MPP if mpp is not None else own_factor(pictures, dye)
         pictures = [_resized(pixels, factor) for pixels in pictures]
     light = np.max([stains.background_light(pixels) for pixels in pictures], axis=0)
     densities = [stains.optical_density(pixels, light) for pixels in pictures]
@@ -83,15 +85,12 @@ def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) 
     browns = [np.zeros(clear.shape, np.bool_) for clear in clears]
     nuclei = [describe(np.zeros(clear.shape, np.int32)) for clear in clears]
     if dye == "brown chromogen":
-        vectors = np.stack([stains.HAEMATOXYLIN, stains.DAB])
-        amounts = [stains.concentrations(density, vectors) for density in densities]
-        browns = [(amount[..., 1] > BROWN_DENSITY) & tissue for amount, tissue in zip(amounts, tissues, strict=True)]
-        nuclear = [amount.sum(axis=-1) for amount in amounts]
-    elif readable:
-        vectors = stains.stain_vectors(densities)
-        nuclear = [stains.concentrations(density, vectors)[..., 0] for density in densities]
-    if readable:
-        smooth = [smoothed(amount) for amount in nuclear]
+        browns = [
+            (stains.concentrations(density, BROWN)[..., 1] > BROWN_DENSITY) & tissue
+            for density, tissue in zip(densities, tissues, strict=True)
+        ]
+    if dye is not None and readable:
+        smooth = [smoothed(amount) for amount in _nuclear_amounts(densities, dye)]
         overall = overall_threshold(smooth, tissues)
         nuclei = [find_nuclei(amount, overall) for amount in smooth]
     return [
@@ -114,15 +113,36 @@ def counted(region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: 
     )
 
 
-def own_factor(pictures: Sequence[Pixels]) -> float:
-    """Resize factor that brings the fields' own nuclei to their typical size, within 0.2-4."""
-    found = []
-    for pixels in pictures[:4]:
-        density = stains.optical_density(pixels[:768, :768])
-        amount = stains.concentrations(density, stains.stain_vectors([density]))[..., 0]
-        diameter = apparent_diameter(amount)
-        found += [] if diameter is None else [diameter]
-    return float(np.clip(TYPICAL_DIAMETER_PX / np.median(found), 0.2, 4.0)) if found else 1.0
+def own_factor(pictures: Sequence[Pixels], dye: Dye) -> float:
+    """Resize factor, one of `FACTORS`, at which the nuclei found in three pictures explain most of them."""
+    most, best = 0.0, 1.0
+    for factor in FACTORS:
+        crops = [_resized(_centre(picture, round(PROBE_PX / factor)), factor) for picture in pictures[:3]]
+        crops = [crop for crop in crops if min(crop.shape[:2]) >= 32]
+        if not crops:
+            continue
+        densities = [stains.optical_density(crop) for crop in crops]
+        smooth = [smoothed(amount) for amount in _nuclear_amounts(densities, dye)]
+        overall = overall_threshold(smooth, [np.ones(amount.shape, np.bool_) for amount in smooth])
+        gain = float(np.mean([explained(amount, find_nuclei(amount, overall)) for amount in smooth]))
+        if gain > most:
+            most, best = gain, factor
+    return best
+
+
+def _nuclear_amounts(densities: Sequence[Floats], dye: Dye) -> list[Floats]:
+    """The dye that marks nuclei: haematoxylin, or haematoxylin and brown together."""
+    if dye == "brown chromogen":
+        return [stains.concentrations(density, BROWN).sum(axis=-1) for density in densities]
+    vectors = stains.stain_vectors(densities)
+    return [stains.concentrations(density, vectors)[..., 0] for density in densities]
+
+
+def _centre(pixels: Pixels, side: int) -> Pixels:
+    """The middle of a picture, at most `side` px wide and high."""
+    height, width = pixels.shape[:2]
+    top, left = max(height - side, 0) // 2, max(width - side, 0) // 2
+    return pixels[top : top + side, left : left + side]
 
 
 def _resized(pixels: Pixels, factor: float) -> Pixels:

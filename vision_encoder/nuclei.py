@@ -1,8 +1,7 @@
 """Nuclei as objects, found in a dye's amount at 0.5 µm/px without trained weights.
 
 Smoothing, a threshold that is part Otsu 1979 and part local mean, seeds at the summits of the distance
-map and a watershed from them (Vincent & Soille 1991, IEEE TPAMI 13:583). Apparent size without a scale:
-the scale-normalised Laplacian of Lindeberg 1998, IJCV 30:79.
+map and a watershed from them (Vincent & Soille 1991, IEEE TPAMI 13:583).
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ Labels = NDArray[np.int32]
 
 WORKING_MPP = 0.5
 """µm/px at which every length below was chosen."""
-TYPICAL_DIAMETER_PX = 15.0
-"""Diameter of a common nucleus (7.5 µm) at the working scale."""
 SMALLEST_PX, LARGEST_PX = 48, 1200
 """12 and 300 µm²: smaller is debris or a sliver of a nucleus, larger a clump."""
 WINDOW_PX = 33
@@ -120,20 +117,28 @@ def describe(labels: Labels) -> Nuclei:
     return Nuclei(labels, areas, centres, elongation, free_of(top, left, bottom, right), free_of(top, left))
 
 
-def apparent_diameter(amount: Floats) -> float | None:
-    """Typical diameter in pixels of the dark blobs in (h, w), None where fewer than 8 stand out."""
+def explained(smooth: Floats, nuclei: Nuclei) -> float:
+    """How well the objects account for the field, 0 for not at all: their share of it times how far they
+    stand out of the ring around them beyond their own unevenness. Largest where the scale fits them."""
     from scipy import ndimage
 
-    sigmas = 1.5 * 2 ** (np.arange(9) / 2)
-    response = np.stack([-(sigma**2) * ndimage.gaussian_laplace(amount, sigma) for sigma in sigmas])
-    summits = ndimage.maximum_filter(response, size=(3, 5, 5)) == response
-    summits[[0, -1]] = False
-    strength = np.where(summits, response, 0)
-    scale, row, column = np.nonzero(strength > 0.1)
-    if len(scale) < 8:
-        return None
-    strongest = np.argsort(strength[scale, row, column])[::-1][:200]
-    return float(np.median(2 * np.sqrt(2) * sigmas[scale[strongest]]))
+    if not len(nuclei):
+        return 0.0
+    within = nuclei.labels > 0
+    grown = ndimage.maximum_filter(nuclei.labels, 5)
+    ring = (grown > 0) & ~within
+    mean, spread = _mean_and_spread(smooth[within], nuclei.labels[within], len(nuclei))
+    around, _ = _mean_and_spread(smooth[ring], grown[ring], len(nuclei))
+    standing_out = float(np.average(mean - around - spread, weights=nuclei.areas))
+    return max(standing_out, 0.0) * nuclei.areas.sum() / smooth.size
+
+
+def _mean_and_spread(values: Floats, labels: Labels, count: int) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of the values of each label 1..count, both (count,)."""
+    number = np.maximum(np.bincount(labels, minlength=count + 1)[1:], 1)
+    mean = np.bincount(labels, values, minlength=count + 1)[1:] / number
+    square = np.bincount(labels, values**2, minlength=count + 1)[1:] / number
+    return mean.astype(np.float32), np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
 
 
 def _sized(labels: NDArray[np.signedinteger]) -> Labels:
