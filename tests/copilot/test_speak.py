@@ -1,0 +1,145 @@
+"""Saying: what is shown is what stands, whatever the language model does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from copilot.answer import Checked, Question, Saying
+from copilot.check import Ground
+from copilot.language.model import Message
+from copilot.speak import speak
+from copilot.statements import Statement
+from slides import Evidence, Finding, Region
+from vision_encoder.observation import Observation
+
+BOX = Region(0, 0, 512, 512)
+ORGAN = Finding(
+    "organ",
+    label="colon",
+    probability=0.91,
+    prediction_set=("colon",),
+    distribution=(("colon", 0.91), ("stomach", 0.09)),
+)
+SHARE = Finding("nuclear_share", value=0.23, unit="share")
+EVIDENCE = tuple(Evidence("slide.svs", BOX, 0.5, finding) for finding in (ORGAN, SHARE))
+GROUND = Ground(
+    EVIDENCE, (), Question("What is this?"), (Observation("slide.svs", BOX, 0.5, EVIDENCE, 4, 4, usable=True),)
+)
+TRUE_ORGAN = Statement(
+    ("The picture favours colon as the organ (0.91).", "What is seen favours colon as the organ (0.91)."), (0,)
+)
+TRUE_SHARE = Statement(("Nuclei cover 23 % of the tissue.",), (1,))
+FALSE = Statement(("The picture favours stomach as the organ (0.91).", "Nuclei cover 32 % of the tissue."), (0,))
+
+
+class Scripted:
+    """A language model that says what the test tells it to; `choose` takes the last wording, letter by letter."""
+
+    name, sha256 = "scripted", ""
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int = 160,
+        temperature: float = 0.0,
+        seed: int = 0,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        yield from self.text
+
+    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
+        return [0.0 for _ in continuations]
+
+    def choose(
+        self,
+        messages: Sequence[Message],
+        said: str,
+        wordings: Sequence[str],
+        *,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        yield ""
+        for letter in wordings[-1]:
+            if halted():
+                return
+            yield letter
+
+
+def run(
+    statements: Sequence[Statement], model: Scripted, wording: str = "slots", halted: Callable[[], bool] = lambda: False
+) -> tuple[str, list[Checked]]:
+    events = list(speak(statements, GROUND, lambda: model, wording=wording, halted=halted))  # type: ignore[arg-type]
+    shown = "".join(event.text for event in events if isinstance(event, Saying))
+    return shown, [event for event in events if isinstance(event, Checked)]
+
+
+def standing(checked: Sequence[Checked]) -> str:
+    return " ".join(event.claim.text for event in checked if event.claim.status != "struck")
+
+
+def test_what_is_shown_is_what_stands() -> None:
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], Scripted())
+    assert shown == "What is seen favours colon as the organ (0.91). Nuclei cover 23 % of the tissue."
+    assert shown == standing(checked)
+    assert [event.claim.evidence for event in checked] == [(0,), (1,)]
+
+
+def test_a_statement_that_no_finding_holds_is_struck_and_never_shown() -> None:
+    shown, checked = run([FALSE, TRUE_SHARE], Scripted())
+    assert shown == "Nuclei cover 23 % of the tissue."
+    assert [event.claim.status for event in checked] == ["struck", "supported"]
+    assert checked[0].claim.reason
+
+
+def test_a_statement_with_one_wording_does_not_wait_for_the_model() -> None:
+    def loading() -> Scripted:
+        raise AssertionError("the model was asked for")
+
+    events = list(speak([TRUE_SHARE], GROUND, loading, wording="slots", halted=lambda: False))
+    assert [type(event) for event in events] == [Saying, Checked]
+
+
+def test_a_stop_in_mid_sentence_keeps_the_part_that_was_shown() -> None:
+    count = 0
+
+    def halted() -> bool:
+        nonlocal count
+        count += 1
+        return count > 8
+
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], Scripted(), halted=halted)
+    assert shown
+    assert not shown.endswith(".")
+    assert standing(checked) == f"{shown.rstrip()} …"
+
+
+@pytest.mark.parametrize(
+    "invented",
+    [
+        "The tumour is CK20 positive.",
+        "The picture favours stomach as the organ (0.91).",
+        "Nuclei cover 0.23 % of the tissue.",
+        "There is no malignancy.",
+    ],
+)
+def test_free_words_are_struck_sentence_by_sentence_and_the_facts_are_still_said(invented: str) -> None:
+    model = Scripted(f"{invented} {TRUE_ORGAN.wordings[0]}")
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
+    assert invented not in shown
+    assert "colon" in shown
+    assert "23 %" in shown
+    assert shown.split() == standing(checked).split()
+    assert shown.count("colon") == 1
+
+
+def test_a_model_that_only_invents_leaves_the_plain_templates() -> None:
+    model = Scripted("It is HER2 positive. It is grade 3. It is lung. It is liver. It is skin.")
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
+    assert shown == "What is seen favours colon as the organ (0.91). Nuclei cover 23 % of the tissue."
+    assert sum(event.claim.status == "struck" for event in checked) == 3
