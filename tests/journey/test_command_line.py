@@ -1,4 +1,4 @@
-"""The command line's contract: text on stdout, progress on stderr, JSON in one object, errors in one line and exit 2."""
+"""The command line's contract: text on stdout, progress on stderr, JSON in one object, errors in one line, exit 2."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "sys.argv = ['pathcopilot', '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'gradio', 'numpy', 'scipy', 'skimage'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'gradio', 'scipy', 'skimage'} & set(sys.modules)\n"
         "sys.exit(f'imported for --help: {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
