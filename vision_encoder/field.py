@@ -86,16 +86,13 @@ def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) 
     nuclei = [describe(np.zeros(clear.shape, np.int32)) for clear in clears]
     if dye == "brown chromogen":
         browns = [
-            (stains.concentrations(density, BROWN)[..., 1] > BROWN_DENSITY) & tissue
+            _brown(stains.concentrations(density, BROWN)) & tissue
             for density, tissue in zip(densities, tissues, strict=True)
         ]
     if dye is not None and readable:
-        smooth = [smoothed(amount) for amount in _nuclear_amounts(densities, dye)]
-        overall = overall_threshold(smooth, tissues)
-        nuclei = [find_nuclei(amount, overall) for amount in smooth]
-    return [
-        counted(field.region, *parts) for field, *parts in zip(fields, nuclei, tissues, clears, browns, strict=True)
-    ]
+        nuclei = [found for found, _ in _nuclei(densities, tissues, dye)]
+    columns = zip(fields, nuclei, tissues, clears, browns, strict=True)
+    return [counted(field.region, found, tissue, clear, brown) for field, found, tissue, clear, brown in columns]
 
 
 def counted(region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: Bools) -> FieldMeasures:
@@ -118,24 +115,37 @@ def own_factor(pictures: Sequence[Pixels], dye: Dye) -> float:
     most, best = 0.0, 1.0
     for factor in FACTORS:
         crops = [_resized(_centre(picture, round(PROBE_PX / factor)), factor) for picture in pictures[:3]]
-        crops = [crop for crop in crops if min(crop.shape[:2]) >= 32]
-        if not crops:
+        densities = [stains.optical_density(crop) for crop in crops if min(crop.shape[:2]) >= 32]
+        if not densities:
             continue
-        densities = [stains.optical_density(crop) for crop in crops]
-        smooth = [smoothed(amount) for amount in _nuclear_amounts(densities, dye)]
-        overall = overall_threshold(smooth, [np.ones(amount.shape, np.bool_) for amount in smooth])
-        gain = float(np.mean([explained(amount, find_nuclei(amount, overall)) for amount in smooth]))
+        everywhere = [np.ones(density.shape[:2], np.bool_) for density in densities]
+        found = _nuclei(densities, everywhere, dye)
+        gain = float(np.mean([explained(smooth, nuclei) for nuclei, smooth in found]))
         if gain > most:
             most, best = gain, factor
     return best
 
 
-def _nuclear_amounts(densities: Sequence[Floats], dye: Dye) -> list[Floats]:
-    """The dye that marks nuclei: haematoxylin, or haematoxylin and brown together."""
-    if dye == "brown chromogen":
-        return [stains.concentrations(density, BROWN).sum(axis=-1) for density in densities]
-    vectors = stains.stain_vectors(densities)
-    return [stains.concentrations(density, vectors)[..., 0] for density in densities]
+def _nuclei(densities: Sequence[Floats], tissues: Sequence[Bools], dye: Dye) -> list[tuple[Nuclei, Floats]]:
+    """Nuclei of each field and the smoothed dye they were found in, all under one threshold."""
+    if dye == "H&E":
+        vectors = stains.stain_vectors(densities)
+        smooth = [smoothed(stains.concentrations(density, vectors)[..., 0]) for density in densities]
+        overall = overall_threshold(smooth, tissues)
+        return [(find_nuclei(amount, overall), amount) for amount in smooth]
+    amounts = [stains.concentrations(density, BROWN) for density in densities]
+    # the threshold is between blue nuclei and the rest: brown ones would draw it above them
+    blue = [tissue & ~_brown(amount) for tissue, amount in zip(tissues, amounts, strict=True)]
+    smooth = [smoothed(amount.sum(axis=-1)) for amount in amounts]
+    overall = overall_threshold(smooth, blue)
+    capped = [np.minimum(amount, 2 * overall) for amount in smooth]
+    return [(find_nuclei(amount, overall), amount) for amount in capped]
+
+
+def _brown(amounts: Floats) -> Bools:
+    """Where brown is present and not merely what a violet counterstain adds to it; amounts are (h, w, 2)."""
+    brown, blue = amounts[..., 1], amounts[..., 0]
+    return np.asarray((brown > BROWN_DENSITY) & (brown > 0.8 * blue))
 
 
 def _centre(pixels: Pixels, side: int) -> Pixels:
@@ -186,4 +196,5 @@ def _blocks(nuclei: Nuclei, tissue: Bools) -> NDArray[np.float64]:
     counts = np.zeros((down, across))
     np.add.at(counts, (row_of[centres[:, 0]], column_of[centres[:, 1]]), 1)
     table = np.stack([counts, summed(tissue), summed((nuclei.labels > 0) & tissue)], axis=-1).reshape(-1, 3)
-    return table[table[:, 1] > 0.1 * (height / down) * (width / across)]
+    enough = table[:, 1] > 0.1 * (height / down) * (width / across)
+    return np.asarray(table[enough])

@@ -19,6 +19,8 @@ from .nuclei import WORKING_MPP
 from .validation import Validation, load_validation
 
 FEWEST_NUCLEI = 20
+NUCLEAR_PATTERN = 0.7
+"""Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
 SOURCE = "measured"
 STATE_SCALE = "the slide states no µm/px: state it with --mpp to get this in real units"
@@ -64,11 +66,12 @@ def _subfields(pixels: Pixels, mpp: float | None, region: Region) -> list[Field]
     if max(height, width) <= side * 4 / 3:
         return [Field(pixels, region)]
     fields = []
-    for row in range(2 if height > side else 1):
-        for column in range(2 if width > side else 1):
-            tall, wide = min(side, height), min(side, width)
-            top = min(max((2 * row + 1) * height // 4 - tall // 2, 0), height - tall)
-            left = min(max((2 * column + 1) * width // 4 - wide // 2, 0), width - wide)
+    rows, columns = (2 if height > side else 1), (2 if width > side else 1)
+    tall, wide = min(side, height // rows), min(side, width // columns)
+    for row in range(rows):
+        for column in range(columns):
+            top = (2 * row + 1) * height // (2 * rows) - tall // 2
+            left = (2 * column + 1) * width // (2 * columns) - wide // 2
             place = Region(
                 region.x + left * region.width // width,
                 region.y + top * region.height // height,
@@ -149,7 +152,7 @@ def _chromogen(measured: Sequence[FieldMeasures], readable: bool) -> list[Findin
     ]
     total = sum(len(item.nuclei) for item in measured)
     inside = sum(item.brown_in_nuclei_px for item in measured)
-    if readable and total >= FEWEST_NUCLEI and brown and inside / brown >= 0.5:
+    if readable and total >= FEWEST_NUCLEI and brown and inside / brown >= NUCLEAR_PATTERN:
         positive = sum(int(item.positive.sum()) for item in measured)
         found.append(
             Finding(
