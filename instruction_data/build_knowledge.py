@@ -37,6 +37,7 @@ def build(recipe: Mapping[str, Any], data: Path) -> dict[str, list[dict[str, Any
         name: _read(folder / f"{name}.csv")
         for name in ("entities", "markers", "marker_rates", "marker_beliefs", "ancillary_rules", "oncotree")
     }
+    raw["entities"] += [_own_entity(id, said, raw["oncotree"]) for id, said in recipe["entity"].items()]
     _known_ids(recipe, {row["id"] for row in raw["entities"]}, {row["id"] for row in raw["markers"]})
     entities = _entities(raw["entities"], raw["oncotree"], recipe)
     rates = _rates(raw["marker_rates"], raw["marker_beliefs"], recipe)
@@ -100,6 +101,21 @@ def _list(text: str, sign: str = ";") -> list[str]:
     return [part.strip() for part in text.split(sign) if part.strip()]
 
 
+def _own_entity(id: str, said: Mapping[str, Any], oncotree: Sequence[Row]) -> Row:
+    """A diagnosis of the recipe in the shape of the data's."""
+    return {
+        "id": id,
+        "name": said["name"],
+        "organ": said["organ"],
+        "category": said["category"],
+        "keywords": ", ".join(said["keywords"]),
+        "lookalikes": ";".join(said["lookalikes"]),
+        "pitfalls": said["pitfalls"],
+        "class": "tumour",
+        "oncotree": id if any(row["code"] == id for row in oncotree) else "",
+    }
+
+
 def _entities(rows: Sequence[Row], oncotree: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     ids = {row["id"] for row in rows}
     groups = {row["id"] for row in rows if row["class"] == "group label"}
@@ -109,7 +125,7 @@ def _entities(rows: Sequence[Row], oncotree: Sequence[Row], recipe: Mapping[str,
     out = []
     for row in rows:
         id, code = row["id"], row["oncotree"] or None
-        kin = list(recipe["kin"].get(id, ()))
+        kin = list(recipe["kin"].get(id, ())) + list(recipe["entity"].get(id, {}).get("kin", ()))
         parent = tree[code]["parent"] if code else ""
         if parent in ids and (id, parent) not in barred and parent not in kin:
             kin.append(parent)

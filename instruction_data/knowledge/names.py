@@ -23,6 +23,10 @@ RARE, COMMON, GRADE = 0.5, 0.25, 0.1
 
 _COMMON = ("carcinoma", "adenocarcinoma", "tumour", "lesion", "cell", "cells", "dysplasia")
 _GRADES = ("high", "low", "grade", "well", "moderately", "poorly", "differentiated")
+# "lymphoma (DLBCL)": the abbreviation decides where the words do not.
+_ABBREVIATION = re.compile(r"\b[A-Z][A-Z0-9]{2,}\b")
+# "Brain metastasis of lung adenocarcinoma" names the tumour, not the place.
+_ORIGIN = re.compile(r"\bmetasta\w+\s+(?:of|from)\s+(?:an?\s+|the\s+)?(.+)", re.IGNORECASE)
 # Words that say nothing of which entity is meant.
 _EMPTY = frozenset(
     [
@@ -146,12 +150,16 @@ class NameIndex:
 
     def find(self, text: str) -> str | None:
         """The one id that the text names, or None."""
+        origin = _ORIGIN.search(text)
+        if origin:
+            return self.find(origin.group(1))
         exact = self.exact(text)
         if exact:
             return exact
         found = self.match(text, 2) if len(words(text)) > 1 else []
         if not found or found[0][1] < THRESHOLD:
-            return None
+            named = {self._exact.get(compact(token)) for token in _ABBREVIATION.findall(text)} - {None}
+            return named.pop() if len(named) == 1 else None
         if len(found) > 1 and found[0][1] - found[1][1] < MARGIN:
             return None
         return found[0][0]
