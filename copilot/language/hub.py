@@ -37,17 +37,16 @@ def load_hub(name: str, *, quantise: str | None = None) -> LocalModel:
         raise UsageError(f"unknown quantisation {quantise}: only 4bit is there")
     folder = _folder(name)
     let_transformers_import()
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    tokens = TemplateTokens(tokenizer, Path(name).name)
+    here = {"local_files_only": True, "trust_remote_code": False}
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, **_placement(quantise)
-        )
-    except (OSError, ValueError) as error:
+        tokens = TemplateTokens(AutoTokenizer.from_pretrained(folder, **here), Path(name).name)
+        model = AutoModelForCausalLM.from_pretrained(folder, **here, **_placement(quantise))
+    except (OSError, ValueError, SafetensorError) as error:
         raise SetupError(f"{Path(name).name} cannot be loaded: {_first_line(error)}") from error
     tokens.ends |= _ends(model.generation_config.eos_token_id)
     return LocalModel(Path(name).name, weights_sha256(folder), TransformersNetwork(model), tokens)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,8 @@ def test_a_wording_that_begins_another_can_be_chosen_and_so_can_the_other(load: 
     model = load()
     short, long = "The tumour is malignant", "The tumour is malignant benign"
     chosen = set()
-    for last in "What is this? Why? Where? How many nuclei per mm²? Is it benign? And why 41?".split("?"):
-        question: list[Message] = [{"role": "user", "content": last or "Or"}]
+    for asked in ("What is this?", "Why?", "Where?", "How many nuclei per mm²?", "Is it benign?", "And why 41?"):
+        question: list[Message] = [{"role": "user", "content": asked}]
         chosen.add("".join(model.choose(question, "", [short, long])))
         ids, longer = model._tokens.reply(short)[0], model._tokens.reply(long)[0]
         assert longer[: len(ids)] == ids
@@ -186,12 +187,11 @@ def test_two_conversations_may_take_turns_on_one_model(load: Callable[[], LocalM
 
 
 def test_a_stop_ends_a_stream_within_one_token(load: Callable[[], LocalModel]) -> None:
-    stopped = False
-    got: list[str] = []
-    for piece in load().stream(QUESTION, max_new_tokens=50, halted=lambda: stopped):
-        got.append(piece)
-        stopped = True
-    assert len(got) == 1
+    asked_to_stop = threading.Event()
+    stream = load().stream(QUESTION, max_new_tokens=50, halted=asked_to_stop.is_set)
+    assert next(stream)
+    asked_to_stop.set()
+    assert list(stream) == []
 
 
 def test_a_stop_before_the_end_of_reading_says_nothing(folders: dict[str, Path]) -> None:
