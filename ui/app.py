@@ -61,6 +61,7 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) ->
         app,
         Desk(rack, models, sessions).blocks(),
         path="/",
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         run_history=False,
         footer_links=[],
         ssr_mode=False,

@@ -74,7 +74,7 @@ class Desk:
 
     def session(self, request: gr.Request) -> Session:
         """The session of a request; its slide is the first one until it opens another."""
-        session = self.sessions.get(request.cookies.get(COOKIE))
+        session = self.sessions.get(request.cookies.get(COOKIE) or f"tab-{request.session_hash}")
         if session.current not in self.rack:
             session.current = self.rack.shelves[0].key if self.rack.shelves else None
         return session
@@ -137,15 +137,10 @@ class Desk:
         state = session.on(key)
         if state.running:  # a new question takes the place of the one on its way
             state.running.halt.set()
-        try:
-            slide = self.rack.slide(key)
-        except PathcopilotError as error:
-            raise gr.Error(str(error)) from None
         state.context = context.strip()[:LONGEST_CONTEXT]
         history = state.history()
-        exchange = Exchange(
-            len(state.exchanges), key, slide.whole, text, _regions(regions, slide.whole), state.context or None
-        )
+        whole = self._whole(key)
+        exchange = Exchange(len(state.exchanges), key, whole, text, _regions(regions, whole), state.context or None)
         state.exchanges.append(exchange)
 
         def question(views: tuple[View, ...]) -> Question:
@@ -172,8 +167,8 @@ class Desk:
 
     def _stream(self, key: str, state: SlideState, exchange: Exchange, request: gr.Request) -> Iterator[Update]:
         for over in work.follow(exchange):
-            if self._watching.get(request.session_hash) != key:
-                return  # the page shows another slide by now; the answer stays with its own
+            if self._watching.get(request.session_hash) != key or exchange is not state.exchanges[-1]:
+                return  # the page shows another slide or question by now; the answer stays with its own
             yield self._conversation(key, state) if over else gr.update(live=exchange.as_props())
 
     def _conversation(self, key: str, state: SlideState) -> Update:
@@ -195,12 +190,8 @@ class Desk:
         """Remembers the boxes that a person drew."""
         session = self.session(request)
         key, regions = self._seen(seen, session)
-        if key is None:
-            return
-        try:
-            session.on(key).regions = _regions(regions, self.rack.slide(key).whole)
-        except PathcopilotError:  # the viewer already says that the slide does not open
-            return
+        if key is not None:
+            session.on(key).regions = _regions(regions, self._whole(key))
 
     def scale(self, event: gr.EventData, request: gr.Request) -> Update:
         """Takes the µm/px that a person states for a slide whose file states none."""
@@ -209,8 +200,8 @@ class Desk:
             return gr.skip()
         try:
             self.rack.state_mpp(key, float(event._data.get("mpp", 0)))
-        except (PathcopilotError, TypeError, ValueError) as error:
-            raise gr.Error(str(error)) from None
+        except (PathcopilotError, TypeError, ValueError):
+            return gr.skip()  # the page has checked it already: this was no person at the page
         regions = self.session(request).on(key).regions
         return gr.update(shown={"slide": self.rack.describe(key), "regions": [list(region.xywh) for region in regions]})
 
@@ -220,6 +211,13 @@ class Desk:
         key, _ = self._seen(seen, session)
         if key is not None:
             session.on(key).context = context[:LONGEST_CONTEXT]
+
+    def _whole(self, key: str) -> Region:
+        """The scanned area of a slide; a single pixel where it does not open, so that no box lies on it."""
+        try:
+            return self.rack.slide(key).bounds
+        except PathcopilotError:
+            return Region(0, 0, 1, 1)
 
     def _seen(self, seen: Any, session: Session) -> tuple[str | None, Any]:
         """The slide and boxes that the page shows: input from a browser, so nothing about it is certain."""
@@ -304,7 +302,7 @@ class Desk:
 
     def _views(self, key: str, regions: Any) -> tuple[View, ...]:
         slide = self.rack.slide(key)
-        return tuple(View(slide, region) for region in _regions(regions, slide.whole)) or (View(slide),)
+        return tuple(View(slide, region) for region in _regions(regions, slide.bounds)) or (View(slide),)
 
     def _download(self, key: str, state: SlideState) -> Update:
         return gr.update(link=f"report/{key}.md", visible=bool(state.report))
@@ -370,7 +368,7 @@ class Desk:
                 self.question = gr.Textbox(
                     show_label=False,
                     label="Question",
-                    placeholder="Ask about the slide, or about a box drawn on it (R)",
+                    placeholder="Ask about the slide or a box",
                     lines=1,
                     max_lines=4,
                     max_length=LONGEST_QUESTION,

@@ -26,7 +26,7 @@ REMEMBERED_TURNS = 6
 """Earlier exchanges that a new question takes along."""
 SHOWN_TURNS = 40
 """Exchanges sent to the page: more would slow every update (measured: 87 % of a browser's thread at 200)."""
-_KEY = re.compile(r"[A-Za-z0-9_-]{32,64}")
+_KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def get(self, key: str | None) -> Session:
-        """The session of a key; a fresh one that nobody can come back to when the key is none of ours."""
+        """The session of a key, made when first asked for; one that nobody can come back to when it is no key."""
         if key is None or not _KEY.fullmatch(key):
             return Session()
         with self._lock:

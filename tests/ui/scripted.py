@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,12 +41,15 @@ class Paper:
 class ScriptedEngine:
     """Looks at four fields, then says three sentences with evidence, one from knowledge, and strikes one.
 
-    `pause` is the time between two words; `asked` remembers the questions it was given.
+    `pause` is the time between two words. After `hold` words it waits until `go` is set or it is halted, so that a
+    test can look at half an answer. `asked` remembers the questions, `halted_after` how many words a halted one said.
     """
 
     pause: float = 0.0
-    words: int = 1
-    """How many times the long sentence is repeated."""
+    sentences: int = 1
+    """How many times the sentence about glands is said."""
+    hold: int | None = None
+    go: threading.Event = field(default_factory=threading.Event)
     asked: list[Question] = field(default_factory=list)
     halted_after: list[int] = field(default_factory=list)
 
@@ -63,17 +67,24 @@ class ScriptedEngine:
             Claim(f"The {place} shows glandular tissue, most like colon (0.91).", "supported", (0,)),
             Claim("Nuclei are dense, about 4,210 per mm².", "supported", (1,)),
             Claim(f"You asked: {question.text} {INJECTION}", "asked"),
-            *[Claim(f"Sentence {n} says that the glands look alike.", "supported", (2,)) for n in range(self.words)],
+            *[
+                Claim(f"Sentence {n} says that the glands look alike.", "supported", (2,))
+                for n in range(self.sentences)
+            ],
             Claim("CK20 would be expected to stain.", "knowledge", (), ("A reference, 2020, PMID 1",)),
         ]
         said: list[Claim] = []
+        words = 0
         for claim in script:
             for number, word in enumerate(claim.text.split(" ")):
+                while words == self.hold and not halted() and not self.go.wait(0.01):
+                    pass
                 if halted():
-                    self.halted_after.append(number)
+                    self.halted_after.append(words)
                     yield Done(_answer(said, evidence, stopped=True))
                     return
                 yield Saying(word if number == 0 else f" {word}")
+                words += 1
                 time.sleep(self.pause)
             yield Checked(claim)
             said.append(claim)

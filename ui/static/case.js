@@ -43,10 +43,10 @@ export function mount({element, trigger, props, watch}) {
     if (!slide || slide.error) { facts.textContent = ""; conditions.replaceChildren(); return; }
     const thousands = (number) => number.toLocaleString("en");
     facts.textContent = [
-      `${thousands(slide.size[0])} × ${thousands(slide.size[1])} px`,
+      `${thousands(slide.bounds[2])} × ${thousands(slide.bounds[3])} px`,
       slide.mpp ? `${Number(slide.mpp.toPrecision(3))} µm/px${slide.mpp_source === "user" ? " (stated by you)" : ""}` : "µm/px unknown",
       slide.objective ? `objective ${slide.objective}×` : null,
-      slide.vendor,
+      slide.vendor ? slide.vendor[0].toUpperCase() + slide.vendor.slice(1) : null,
     ].filter(Boolean).join(" · ");
     conditions.replaceChildren(...slide.conditions.map((sentence) => el("li", {}, sentence)));
   }

@@ -20,9 +20,10 @@ export function mount({element, trigger, props, watch}) {
 
   function sentence({text, status, letters, sources}) {
     const title = status === "knowledge" ? sources.join("\n") : status === "asked" ? "repeats your words" : null;
-    return el("span", {class: `sentence ${status}`, "data-letters": letters.join(" "), title}, text,
-      letters.length ? el("span", {class: "letters"}, letters.map(letter)) : null,
-      status === "knowledge" && sources.length ? el("sup", {class: "cited"}, "ref") : null, " ");
+    const cut = text.lastIndexOf(" ") + 1; // letters stay on the line of the last word
+    return el("span", {class: `sentence ${status}`, "data-letters": letters.join(" "), title}, text.slice(0, cut),
+      el("span", {class: "end"}, text.slice(cut), letters.length ? el("span", {class: "letters"}, letters.map(letter)) : null,
+        status === "knowledge" && sources.length ? el("sup", {class: "cited"}, "ref") : null), " ");
   }
 
   function progress({what, done, total}) {
@@ -32,7 +33,7 @@ export function mount({element, trigger, props, watch}) {
   }
 
   function about({regions, context}) {
-    const where = regions.length === 0 ? "whole slide" : regions.length === 1 ? "box" : `${regions.length} boxes`;
+    const where = regions.length === 0 ? "about the whole slide" : regions.length === 1 ? "about the box" : `about ${regions.length} boxes`;
     return el("p", {class: "about"}, context ? `${where} · ${context}` : where);
   }
 

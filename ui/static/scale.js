@@ -30,7 +30,7 @@ export function mountScale(node, viewer, stateScale) {
   const power = el("span", {class: "power", title: "10× is 1 µm per screen pixel"});
   const known = el("div", {class: "known"}, el("div", {class: "ruler"}, length, bar), power);
   const input = el("input", {
-    type: "text", inputmode: "decimal", size: 6, placeholder: "0.25", "aria-label": "µm per pixel of the scan",
+    type: "text", inputmode: "decimal", size: 8, placeholder: "e.g. 0.25", "aria-label": "µm per pixel of the scan",
   });
   const complaint = el("span", {class: "complaint", role: "alert"});
   const form = el("form", {class: "unknown"}, el("span", {}, "scale unknown — state µm/px"), input,

@@ -12,7 +12,7 @@ export function mount({element, trigger, props, watch}) {
   const accent = getComputedStyle(element).getPropertyValue("--desk-accent").trim() || "#0b7285";
   const viewer = OpenSeadragon({
     element: element.querySelector(".osd"), showNavigationControl: false, drawer: ["canvas"], crossOriginPolicy: false,
-    showNavigator: true, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.17, navigatorAutoFade: false,
+    showNavigator: true, navigatorPosition: "TOP_RIGHT", navigatorSizeRatio: 0.17, navigatorAutoFade: false, navigatorOpacity: 1,
     navigatorDisplayRegionColor: accent, navigatorBorderColor: "transparent",
     animationTime: 0.45, springStiffness: 9, maxZoomPixelRatio: 4, visibilityRatio: 0.3, minZoomImageRatio: 0.7,
     zoomPerScroll: 1.25, imageLoaderLimit: 6, gestureSettingsMouse: {clickToZoom: false, dblClickToZoom: true},
