@@ -210,7 +210,7 @@ class TestPlan:
             f"{c.entity.name} {c.prior:.2f}" + (f" → {c.posterior:.2f}" if moved else "")
             for c in sorted(self.candidates, key=lambda c: -c.posterior)
         )
-        lines = [f"Differential (as if one of these): {'; '.join(shown)}."]
+        lines = [f"Differential, taken as complete: {'; '.join(shown)}."]
         if self.known:
             said = (k.words + ("" if k.counted else " (no figure to weigh it by)") for k in self.known)
             lines.append(f"Results already known: {', '.join(said)}.")
@@ -234,18 +234,22 @@ class TestPlan:
             result = test.cell(test.most).rate
             said = _IF.get(result.result if result else "", "If this result is seen")
             text += f" {said}, it argues against {test.against.name}."
-        if marks:
-            text += f" Control: {test.marker.control}. Mind: {test.marker.pitfalls}."
         return text
 
     def _table(self, number: Mapping[str, int]) -> str:
         names = [candidate.entity for candidate in self.candidates]
-        head = f"| Test | {' | '.join(entity.name for entity in names)} |\n|---|{'---|' * len(names)}\n"
+        head = ["Test", *(entity.name for entity in names), "Control", "Mind"]
         rows = (
-            f"| {test.marker.name} | " + " | ".join(_figure(test.cell(e), number, True) for e in names) + " |"
+            [
+                test.marker.name,
+                *(_figure(test.cell(entity), number, True) for entity in names),
+                test.marker.control,
+                test.marker.pitfalls,
+            ]
             for test in self.tests
         )
-        return head + "\n".join(rows)
+        lines = [head, ["---"] * len(head), *rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _metastasis(self, cell: Cell, number: Mapping[str, int]) -> str:
         assert cell.rate is not None

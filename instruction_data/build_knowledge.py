@@ -64,6 +64,7 @@ def _known_ids(recipe: Mapping[str, Any], entities: set[str], markers: set[str])
     }
     spoken_markers = {
         *recipe["synonyms"]["marker"],
+        *recipe["marker_names"],
         *(id for table in ("results", "groups") for ids in recipe[table].values() for id in ids),
         *(id for line in (*lineages, *statements.values()) for says in SAYS for id in line.get(says, ())),
         *(id for rule in rules for id in rule.get("markers", ())),
@@ -158,7 +159,7 @@ def _markers(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, A
     return [
         {
             "id": row["id"],
-            "name": row["name"],
+            "name": recipe["marker_names"].get(row["id"], row["name"]),
             "kind": row["kind"],
             "shows": row["shows"],
             "compartment": row["compartment"],
