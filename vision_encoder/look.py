@@ -19,7 +19,7 @@ from slides import Evidence, Finding, Pixels, Region, RegionUnreadable, Slide, U
 from slides.tissue import tissue_mask
 
 from .field import Field
-from .morphometry import measure_together
+from .morphometry import measure, measure_together
 from .observation import Observation
 from .sampling import TilePlan, plan_tiles, typical
 
@@ -115,15 +115,18 @@ class Eye:
             return Observation(slide.name, view, plan.mpp, quality, 0, plan.available, False, why, tuple(notes))
         heads = self._read_heads(slide, view, plan, tiles, features)
         stain = heads[0].finding if heads else None
+        reason = None
         if stain is not None and stain.label == "not histology" and not stain.abstained:
-            why = "this does not look like a stained tissue section"
-            found, usable = (*heads[:1], *quality), False
+            reason = "this does not look like a stained tissue section"
+            found = (*heads[:1], *quality)
         else:
             likeness = self._resembles(slide, view, plan, features)
             yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
             measures = self._measure(slide, view, plan, tiles, pictures, _stain_of(stain, quality))
-            found, usable, why = (*heads, *likeness, *measures, *quality), True, None
-        return Observation(slide.name, view, plan.mpp, found, len(tiles), plan.available, usable, why, tuple(notes))
+            found = (*heads, *likeness, *measures, *quality)
+        return Observation(
+            slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes)
+        )
 
     def _encode(
         self, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
@@ -186,14 +189,12 @@ class Eye:
         stain: str,
     ) -> tuple[Evidence, ...]:
         """Measures over a whole small view, or over fields from the palest to the most cellular."""
-        mpp = plan.mpp
         if plan.framed:
-            pixels = slide.read(view) if mpp is None else slide.read(view, mpp=mpp)
-            fields = [Field(pixels, view)]
-        else:
-            chosen = typical(pictures, FIELDS_MEASURED)
-            fields = [Field(pictures[index], tiles[index]) for index in chosen]
-        return measure_together(fields, mpp, view, slide.name, stain)
+            pixels = slide.read(view) if plan.mpp is None else slide.read(view, mpp=plan.mpp)
+            return measure(pixels, plan.mpp, view, slide.name, stain)
+        chosen = typical(pictures, FIELDS_MEASURED)
+        fields = [Field(pictures[index], tiles[index]) for index in chosen]
+        return measure_together(fields, plan.mpp, view, slide.name, stain)
 
 
 def load_eye(encoder: str = "embedded") -> Eye:
