@@ -25,7 +25,7 @@ DRAFT = (
     "correct this text and sign it.**"
 )
 QUALITY = ("tissue_share", "focus", "pen", "stain_colour")
-WORST_FIRST = ("malignant", "pre-malignant", "benign tumour", "inflammatory/infectious", "normal")
+SERIOUS = ("malignant", "pre-malignant")
 _KINDS = {
     "stain": "Stain",
     "organ": "Organ",
@@ -251,8 +251,8 @@ def _classified(item: Evidence, where: str) -> str:
         return f"{subject}: {finding.label}; such a likeness was right in {figure} of held-out cases"
     others = [name for name in finding.prediction_set if name != finding.label]
     if word == "not classified":
-        why = f"; {finding.reason.rstrip('.')}" if finding.reason else ""
-        return f"{subject}: not classified; nearest {finding.label} {figure}{why}".rstrip()
+        why = f": {finding.reason.rstrip('.')}" if finding.reason else ""
+        return f"{subject}: not classified (nearest {finding.label}, {figure or 'no probability'}){why}"
     tail = f"; differential by the 90 % set: {', '.join(others)}" if others else ""
     if finding.label == "normal":
         tail += "; this excludes nothing in the fields that were not seen"
@@ -292,13 +292,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _severity(seen: Observation) -> tuple[int, str]:
-    """Worst first; what could not be seen comes before everything, for it needs eyes."""
-    if not seen.usable:
-        return (-1, seen.slide)
+def _severity(seen: Observation) -> tuple[bool, float, str]:
+    """What could not be seen comes first, for it needs eyes; then the likeliest to be serious."""
     found = seen.find("category")
-    label = found.finding.label if found else None
-    return (WORST_FIRST.index(label) if label in WORST_FIRST else len(WORST_FIRST), seen.slide)
+    shares = found.finding.distribution if found else ()
+    return (seen.usable, -sum(share for name, share in shares if name in SERIOUS), seen.slide)
 
 
 def _organ(ordered: Sequence[Observation]) -> str | None:

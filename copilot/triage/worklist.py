@@ -15,6 +15,8 @@ from .certificate import positives_needed
 Group = Literal["cannot be scored: read first", "scored"]
 SERIOUS = ("malignant", "pre-malignant")
 SENSITIVITY, CONFIDENCE = 0.90, 0.95
+# An abstention for one of these reasons leaves the probabilities calibrated: the order by them still means something.
+UNSETTLED = ("does not settle it", "too seldom on held-out cases", "it speaks from")
 LEAST_TISSUE = 0.001
 """Share of tissue below which a slide is as good as empty."""
 
@@ -64,7 +66,8 @@ class Worklist:
             f"certificate for this laboratory. One for sensitivity {SENSITIVITY:.2f} at "
             f"{100 * CONFIDENCE:.0f} % confidence "
             f"(one-sided) needs at least {needed} positive cases of its own without a miss, "
-            f"{positives_needed(SENSITIVITY, CONFIDENCE, 1)} with one miss."
+            f"{positives_needed(SENSITIVITY, CONFIDENCE, 1)} with one miss. "
+            "The order is as good as the classifier of the kind of process: see docs/model_cards/heads.md."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -102,8 +105,8 @@ class Worklist:
 def rank(observations: Sequence[Observation]) -> Worklist:
     """One row a slide, in reading order.
 
-    First what cannot be scored (unreadable, no tissue, blurred, unlike the calibration tissue, no calibrated
-    class), in the order given; then by score, highest first. A slide seen in several views is as bad as its
+    First what cannot be scored (unreadable, no tissue, blurred, unlike the calibration tissue, outside the
+    scope of the classifier), in the order given; then by score, highest first. A slide seen in several views is as bad as its
     worst one, and cannot be scored if one of them cannot.
     """
     by_slide: dict[str, list[Observation]] = {}
@@ -122,8 +125,10 @@ def _row(slide: str, views: Sequence[Observation]) -> Row:
     worst = max(views, key=_score)
     finding = _category(worst)
     assert finding is not None
-    shares = ", ".join(f"{name} {share:.2f}" for name, share in finding.distribution if name in SERIOUS)
-    return Row(slide, "scored", _score(worst), finding.prediction_set, shares, _evidence(worst), not_seen)
+    why = ", ".join(f"{name} {share:.2f}" for name, share in finding.distribution if name in SERIOUS)
+    if finding.abstained:
+        why += f"; not classified: {(finding.reason or '').rstrip('.')}"
+    return Row(slide, "scored", _score(worst), finding.prediction_set, why, _evidence(worst), not_seen)
 
 
 def _category(seen: Observation) -> Finding | None:
@@ -148,7 +153,7 @@ def _unscorable(seen: Observation) -> str | None:
     finding = _category(seen)
     if finding is None or not finding.distribution:
         return "no calibrated class of process is available for it"
-    if finding.abstained:
+    if finding.abstained and not any(words in (finding.reason or "") for words in UNSETTLED):
         return (finding.reason or "the tissue is unlike what the classifier was calibrated on").rstrip(".")
     return None
 

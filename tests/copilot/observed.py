@@ -17,6 +17,7 @@ def observation(
     category: dict[str, float] | None = None,
     *,
     abstained: bool = False,
+    reason: str = "the tissue is unlike the calibration tissue",
     focus: str = "sharp",
     tissue: float = 0.43,
     notes: tuple[str, ...] = (),
@@ -45,7 +46,7 @@ def observation(
                 prediction_set=tuple(name for name, share in category.items() if share >= 0.1),
                 distribution=tuple(category.items()),
                 abstained=abstained,
-                reason="the tissue is unlike the calibration tissue" if abstained else None,
+                reason=reason if abstained else None,
             )
         )
     return Observation(slide, VIEW, 0.5, tuple(evidence(slide, f) for f in found), 40, 200, True, None, notes)

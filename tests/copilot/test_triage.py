@@ -82,6 +82,16 @@ def test_a_slide_is_as_bad_as_its_worst_view_and_unscored_if_one_view_is() -> No
     assert row.score is None
 
 
+def test_an_unsettled_class_is_still_ranked_and_says_so() -> None:
+    unsure = observation(
+        "unsure.svs", MALIGNANT, abstained=True, reason="its 90 % set holds every class: the picture does not settle it"
+    )
+    first, second = rank([observation("normal.svs", NORMAL), unsure]).rows
+    assert (first.slide, first.group) == ("unsure.svs", "scored")
+    assert "not classified" in first.reason
+    assert second.slide == "normal.svs"
+
+
 def test_names_and_reasons_are_data() -> None:
     text = rank([unusable("<b>x</b>|y.svs", "**odd** | <i>reason</i>")]).markdown()
     assert "<b>" not in text
