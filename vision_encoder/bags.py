@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,26 +33,28 @@ def units_of(groups: NDArray[np.object_], kinds: NDArray[np.object_], labels: ND
     )
 
 
-def unit_weights(units: tuple[Unit, ...], classes: int) -> NDArray[np.float64]:
-    """Weights (u,) that give each class the same total, shared equally by its units; mean 1."""
+def unit_weights(units: Sequence[Unit], balance: float) -> NDArray[np.float64]:
+    """Weights (u,) of mean 1: a class of u units has the total weight u^(1 - balance), shared equally.
+
+    `balance` 0 leaves the classes as frequent as they are, 1 makes each count alike.
+    """
     labels = np.array([unit.label for unit in units])
-    counts = np.bincount(labels, minlength=classes)
-    weights = 1 / counts[labels]
-    normalised: NDArray[np.float64] = weights * len(units) / weights.sum()
+    weights = np.bincount(labels)[labels].astype(np.float64) ** -balance
+    normalised: NDArray[np.float64] = weights / weights.mean()
     return normalised
 
 
-def tile_weights(units: tuple[Unit, ...], classes: int, tiles: int) -> NDArray[np.float64]:
-    """Weights (t,) of tiles: each unit's weight shared equally by its tiles."""
+def tile_weights(units: Sequence[Unit], balance: float, tiles: int) -> NDArray[np.float64]:
+    """Weights (t,) of tiles, of mean 1: each unit's weight shared equally by its tiles."""
     weights = np.zeros(tiles)
-    for unit, weight in zip(units, unit_weights(units, classes), strict=True):
+    for unit, weight in zip(units, unit_weights(units, balance), strict=True):
         weights[unit.tiles] = weight / len(unit.tiles)
-    normalised: NDArray[np.float64] = weights * tiles / weights.sum()
+    normalised: NDArray[np.float64] = weights / weights.mean()
     return normalised
 
 
 def draw_bags(
-    units: tuple[Unit, ...], downsamples: NDArray[np.int64], draws: int, seed: int
+    units: Sequence[Unit], downsamples: NDArray[np.int64], draws: int, seed: int
 ) -> Iterator[tuple[int, int, Positions]]:
     """`draws` bags of each size from each unit that holds as many tiles, as (size, unit number, tiles).
 

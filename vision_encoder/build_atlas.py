@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,21 @@ from slides.errors import UsageError
 
 from .bags import Positions, Unit, draw_bags, units_of
 from .catalog import load_encoder
+from .encoder import Features
 from .features import Progress, silent, tile_features
-from .projection import fit_projection
+from .novelty import ALL, CASES, novelty_axes, novelty_components, novelty_without_own_group
+from .projection import Projection, principal_axes, unit
 from .recipe import run_recipe
 from .reference_tiles import ReferenceTiles, attribution, training_tiles
-from .retrieval import ReferenceCase, tile_likeness
+from .retrieval import RANKS, ReferenceCase, tile_likeness
 from .shipped import WEIGHTS, write_trained
 
-RANKS = 3
-KNOTS = 6
-Found = tuple[int, list[tuple[float, bool]]]
-"""A bag's unit number, and of its best matches the similarity and whether organ and category were right."""
+BINS = 6
+Found = tuple[int, list[tuple[float, bool, bool]]]
+"""A bag's unit number, and of its best matches the similarity and whether category and organ were right."""
+Knots = list[tuple[float, float]]
+Bag = tuple[int, int, Positions]
+"""Size, number of the unit, positions of its tiles."""
 
 
 def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEIGHTS) -> str:
@@ -53,12 +57,25 @@ def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     if not len(chosen):
         raise UsageError(f"no case of a known organ and category under {data}")
     tiles = everything.where(chosen)
-    projection = fit_projection(features[chosen], settings["dimensions"])
-    components = projection(features[chosen])
+    fitted = principal_axes(features[chosen], settings["dimensions"], settings["whitening"])
+    mean, axes = fitted.mean.astype(np.float16), fitted.axes.astype(np.float16)
+    # Compared as shipped, in half precision.
+    projection = Projection(mean.astype(np.float32), axes.astype(np.float32))
+    components = unit(projection(features[chosen]))
     cases, kept = _cases(tiles, settings["tiles_per_case"], settings["seed"])
     reference = components[kept].astype(np.float16)
     progress("agreement on cases left out", 0, 1)
-    agreement, least = _measure(tiles, components, cases, kept, reference.astype(np.float32), settings)
+    units = units_of(tiles.group, tiles.kind, _kinds(tiles))
+    bags = list(draw_bags(units, tiles.downsample, settings["draws"], settings["seed"]))
+    likeness = _left_out_likeness(
+        components,
+        tiles.group,
+        reference.astype(np.float32),
+        tiles.group[kept],
+        cases,
+        settings["neighbours"],
+    )
+    novelty, arrays = _novelty(tiles, features[chosen], kept, bags, settings["novelty_dimensions"])
     card = {
         "encoder": {"name": encoder.name, "sha256": encoder.sha256, "dimension": encoder.dimension},
         "recipe": recipe.name,
@@ -66,15 +83,11 @@ def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
         "data_sha256": tiles.sha256(),
         "attribution": attribution(tiles.source),
         "neighbours": settings["neighbours"],
-        "agreement": agreement,
-        "least_similarity": least,
+        "agreement": _agreement(likeness, tiles, cases, units, bags),
+        "novelty": novelty,
         "cases": [{name: getattr(case, name) for name in ReferenceCase.__slots__} for case in cases],
     }
-    arrays: dict[str, NDArray[Any]] = {
-        "reference": reference,
-        "projection.mean": projection.mean,
-        "projection.axes": projection.axes,
-    }
+    arrays |= {"reference": reference, "projection.mean": mean, "projection.axes": axes}
     return write_trained(out, "atlas", arrays, card)
 
 
@@ -109,29 +122,59 @@ def _cases(tiles: ReferenceTiles, at_most: int, seed: int) -> tuple[list[Referen
     return cases, np.concatenate(kept)
 
 
-def _measure(
+def _kinds(tiles: ReferenceTiles) -> NDArray[np.int64]:
+    """A number (n,) for each pair of organ and category."""
+    names = [f"{organ}/{category}" for organ, category in zip(tiles.organ, tiles.category, strict=True)]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _novelty(
+    tiles: ReferenceTiles, features: Features, kept: Positions, bags: Sequence[Bag], dimensions: int
+) -> tuple[dict[str, dict[str, list[float]]], dict[str, NDArray[Any]]]:
+    """Novelty scores of left-out groups by bag size, and the arrays that novelty is read with."""
+    axes = novelty_axes(features, dimensions)
+    components = novelty_components(
+        features, Projection(np.zeros(len(axes), dtype=np.float32), axes.astype(np.float32))
+    )
+    of_cases = tiles.kind[kept] == CASES
+    half = components[kept].astype(np.float16)
+    scores, _ = novelty_without_own_group(components, tiles.group, half.astype(np.float32), tiles.group[kept], of_cases)
+    table: dict[str, dict[int, float]] = {}
+    for size, number, positions in bags:
+        # One bag a group: the first that was drawn.
+        table.setdefault(str(size), {}).setdefault(number, round(float(np.median(scores[positions])), 4))
+    arrays: dict[str, NDArray[Any]] = {
+        "novelty.axes": axes,
+        "novelty.reference": half,
+        "novelty.of_cases": of_cases.astype(np.uint8),
+    }
+    return {size: {ALL: sorted(groups.values())} for size, groups in table.items()}, arrays
+
+
+def _agreement(
+    likeness: NDArray[np.float64],
     tiles: ReferenceTiles,
-    components: NDArray[np.float32],
     cases: Sequence[ReferenceCase],
-    kept: Positions,
-    reference: NDArray[np.float32],
-    settings: Mapping[str, Any],
-) -> tuple[dict[str, list[list[tuple[float, float]]]], dict[str, float]]:
-    """Agreement knots by bag size and rank, and the 5 % point of the best likeness by bag size."""
-    names = [f"{organ}\n{category}" for organ, category in zip(tiles.organ, tiles.category, strict=True)]
-    classes = sorted(set(names))
-    units = units_of(tiles.group, tiles.kind, np.array([classes.index(name) for name in names]))
-    of_case = [classes.index(f"{case.organ}\n{case.category}") for case in cases]
-    likeness = _left_out_likeness(components, tiles.group, reference, tiles.group[kept], cases, settings["neighbours"])
+    units: Sequence[Unit],
+    bags: Sequence[Bag],
+) -> dict[str, list[tuple[Knots, Knots]]]:
+    """Knots of category and organ agreement, by bag size and rank, of left-out likeness (n, c)."""
     rows: dict[int, list[Found]] = {}
-    for size, number, positions in draw_bags(units, tiles.downsample, settings["draws"], settings["seed"]):
-        mean = likeness[positions].mean(axis=0)
-        best = np.argsort(-mean, kind="stable")[:RANKS]
-        found = [(float(mean[index]), of_case[index] == units[number].label) for index in best]
+    for size, number, positions in bags:
+        mean, first = likeness[positions].mean(axis=0), positions[0]
+        found = [
+            (
+                float(mean[index]),
+                cases[index].category == tiles.category[first],
+                cases[index].organ == tiles.organ[first],
+            )
+            for index in np.argsort(-mean, kind="stable")[:RANKS]
+        ]
         rows.setdefault(size, []).append((number, found))
-    knots = {str(size): [_knots(found, units, rank) for rank in range(RANKS)] for size, found in rows.items()}
-    least = {str(size): _least(found, units) for size, found in rows.items()}
-    return knots, least
+    return {
+        str(size): [(_knots(found, units, rank, 1), _knots(found, units, rank, 2)) for rank in range(RANKS)]
+        for size, found in rows.items()
+    }
 
 
 def _left_out_likeness(
@@ -159,39 +202,35 @@ def _left_out_likeness(
 
 
 def _weights(numbers: NDArray[np.int64], units: Sequence[Unit]) -> NDArray[np.float64]:
-    """Weights of bags: whole-slide cases and single tiles count alike, and in each every group."""
+    """Weights of bags: whole-slide cases and single tiles count alike, and in each every group.
+
+    A kind of fewer than nine groups at this size says too little to weigh as much: it weighs as it is.
+    """
     kinds = np.array([units[number].kind for number in numbers])
     weights = 1 / np.bincount(numbers)[numbers]
-    for kind in set(kinds):
-        weights[kinds == kind] /= weights[kinds == kind].sum()
+    members = {kind: kinds == kind for kind in set(kinds)}
+    if all(len(set(numbers[member])) >= 9 for member in members.values()):
+        for member in members.values():
+            weights[member] /= weights[member].sum()
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised
 
 
-def _knots(found: Sequence[Found], units: Sequence[Unit], rank: int) -> list[tuple[float, float]]:
+def _knots(found: Sequence[Found], units: Sequence[Unit], rank: int, right_of: int) -> Knots:
     """Rising (similarity, agreement) knots: isotonic regression, read at equal-mass points."""
     from sklearn.isotonic import IsotonicRegression
 
     similarity = np.array([matches[rank][0] for _, matches in found])
-    right = np.array([matches[rank][1] for _, matches in found], dtype=np.float64)
+    right = np.array([matches[rank][right_of] for _, matches in found], dtype=np.float64)
     weights = _weights(np.array([number for number, _ in found]), units)
     # Means of equal-mass bins first: isotonic regression alone ends at 0 and 1 on single bags.
     order = np.argsort(similarity, kind="stable")
-    bins = np.array_split(order, KNOTS)
+    bins = np.array_split(order, BINS)
     middles = np.array([np.average(similarity[part], weights=weights[part]) for part in bins])
     shares = np.array([np.average(right[part], weights=weights[part]) for part in bins])
     masses = np.array([weights[part].sum() for part in bins])
     rising = IsotonicRegression().fit_transform(middles, shares, sample_weight=masses)
     return [(round(float(x), 4), round(float(y), 4)) for x, y in zip(middles, rising, strict=True)]
-
-
-def _least(found: Sequence[Found], units: Sequence[Unit]) -> float:
-    """The best likeness that 95 % of left-out groups reach, in the stratum where it is lowest."""
-    levels = []
-    for kind in sorted({units[number].kind for number, _ in found}):
-        best = [matches[0][0] for number, matches in found if units[number].kind == kind]
-        levels.append(float(np.quantile(best, 0.05)))
-    return round(min(levels), 4)
 
 
 def main() -> None:

@@ -21,11 +21,10 @@ from slides.finding import Finding
 
 from .calibration import bag_scale, prediction_set, softmax
 from .encoder import Encoder, Features
-from .novelty import Novelty, calibrated_size
+from .novelty import NOVELTY_LEVEL, Novelty, Strata, calibrated, novelty_components
 from .projection import Projection
 from .shipped import WEIGHTS, read_trained
 
-NOVELTY_LEVEL = 0.05
 NOT_HISTOLOGY = "not histology"
 
 
@@ -33,12 +32,14 @@ NOT_HISTOLOGY = "not histology"
 class Reading:
     """What one head says of a bag of n tiles.
 
-    `tile_probabilities` float32 (n, k) are those of each tile read alone, in the order of `classes`.
+    `tile_probabilities` float32 (n, k) are those of each tile read alone, in the order of `classes`;
+    `accepted` is the probability from which the head speaks on tissue of this kind, above 1 if never.
     """
 
     finding: Finding
     tile_probabilities: NDArray[np.float32]
     classes: tuple[str, ...]
+    accepted: float
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,9 @@ class Scope:
 class Head:
     """One trained head.
 
-    `thresholds[size]` is the least probability a class needs to be in the 90 % set of a bag of that size;
-    `accepted` the least top probability at which held-out groups were right often enough to speak.
+    By bag size and stratum, `thresholds` is the least probability of a class in the 90 % set, and `accepted`
+    the least top probability from which held-out groups were right often enough to speak, above 1 where
+    they never were.
     """
 
     name: str
@@ -66,8 +68,8 @@ class Head:
     bias: NDArray[np.float32]
     temperature: float
     growth: float
-    thresholds: Mapping[int, float]
-    accepted: float
+    thresholds: Strata[float]
+    accepted: Strata[float]
     composition: bool
     scope: Scope
     novelty: Novelty
@@ -93,7 +95,8 @@ class Head:
     def read(self, features: Features, components: NDArray[np.float32]) -> Reading:
         """The head's reading of a bag, before any look at its scope."""
         probabilities = self.bag_probabilities(features)
-        threshold = self.thresholds[calibrated_size(len(features), self.thresholds)]
+        novelty, stratum = self.novelty.read(components)
+        threshold = calibrated(self.thresholds, len(features), stratum)
         order = np.argsort(-probabilities, kind="stable")
         finding = Finding(
             name=self.name,
@@ -101,19 +104,21 @@ class Head:
             probability=float(probabilities[order[0]]),
             prediction_set=tuple(self.classes[index] for index in prediction_set(probabilities, threshold)),
             distribution=tuple((self.classes[index], float(probabilities[index])) for index in order),
-            novelty=self.novelty.p_value(components),
+            novelty=novelty,
             scope=self.scope.words,
             source=self.source,
         )
-        return Reading(finding, self.tile_probabilities(features).astype(np.float32), self.classes)
+        accepted = calibrated(self.accepted, len(features), stratum)
+        tiles = self.tile_probabilities(features).astype(np.float32)
+        return Reading(finding, tiles, self.classes, accepted)
 
 
 class HeadSet:
     """All heads of one encoder, read together because the stain and the organ decide who may speak."""
 
-    def __init__(self, heads: tuple[Head, ...], projection: Projection, card: Mapping[str, Any]) -> None:
+    def __init__(self, heads: tuple[Head, ...], axes: Projection, card: Mapping[str, Any]) -> None:
         self.heads = heads
-        self.projection = projection
+        self.axes = axes
         self.card = card
 
     def __getitem__(self, name: str) -> Head:
@@ -137,9 +142,9 @@ class HeadSet:
         ------
         ValueError : no tile, or features of another length
         """
-        if features.ndim != 2 or not len(features) or features.shape[1] != len(self.projection.mean):
-            raise ValueError(f"expected features (n, {len(self.projection.mean)}), got {features.shape}")
-        components = self.projection(features)
+        if features.ndim != 2 or not len(features) or features.shape[1] != len(self.axes.mean):
+            raise ValueError(f"expected features (n, {len(self.axes.mean)}), got {features.shape}")
+        components = novelty_components(features, self.axes)
         readings = {head.name: head.read(features, components) for head in self.heads}
         return tuple(
             _abstaining(reading, _objection(self[name], reading, readings, mpp, organ))
@@ -159,15 +164,14 @@ def load_heads(encoder: Encoder, folder: Path = WEIGHTS) -> HeadSet:
         raise SetupError(
             f"no heads were trained for encoder '{encoder.name}': use embedded, or train them with a recipe"
         )
-    reference = arrays["novelty.reference"].astype(np.float32)
-    projection = Projection(arrays["projection.mean"], arrays["projection.axes"])
-    heads = tuple(_head(row, arrays, reference, card["sha256"]) for row in card["heads"])
-    return HeadSet(heads, projection, card)
+    axes = arrays["novelty.axes"].astype(np.float32)
+    heads = tuple(_head(row, arrays, card["sha256"]) for row in card["heads"])
+    return HeadSet(heads, Projection(np.zeros(len(axes), dtype=np.float32), axes), card)
 
 
-def _head(row: Mapping[str, Any], arrays: Mapping[str, Any], reference: NDArray[np.float32], sha: str) -> Head:
+def _head(row: Mapping[str, Any], arrays: Mapping[str, Any], sha256: str) -> Head:
     name = row["name"]
-    scores = {int(size): strata for size, strata in row["novelty"].items()}
+    own = arrays[f"{name}.reference"]
     return Head(
         name=name,
         classes=tuple(row["classes"]),
@@ -175,13 +179,22 @@ def _head(row: Mapping[str, Any], arrays: Mapping[str, Any], reference: NDArray[
         bias=arrays[f"{name}.bias"],
         temperature=row["temperature"],
         growth=row["growth"],
-        thresholds={int(size): value for size, value in row["thresholds"].items()},
-        accepted=row["accepted"],
+        thresholds=_by_size(row["thresholds"]),
+        accepted=_by_size(row["accepted"]),
         composition=row["composition"],
         scope=Scope(**row["scope"]),
-        novelty=Novelty(reference[arrays[f"{name}.reference"]], scores),
-        source=f"head {name}@{sha[:8]}",
+        novelty=Novelty(
+            arrays["novelty.reference"][own].astype(np.float32),
+            arrays["novelty.of_cases"][own].astype(np.bool_),
+            _by_size(row["novelty"]),
+        ),
+        source=f"head {name}@{sha256[:8]}",
     )
+
+
+def _by_size(table: Mapping[str, Any]) -> dict[int, Any]:
+    """JSON has only words for keys."""
+    return {int(size): strata for size, strata in table.items()}
 
 
 def _objection(
@@ -201,20 +214,26 @@ def _objection(
     # What is no histology is unlike every tissue: there novelty confirms the label.
     if finding.label != NOT_HISTOLOGY and finding.novelty < NOVELTY_LEVEL:
         return f"unlike the tissue it was trained on (novelty p {finding.novelty:.3f})"
-    if finding.probability < head.accepted:
-        return f"most probable {finding.label} with {finding.probability:.2f}; it speaks from {head.accepted:.2f} up"
+    if len(finding.prediction_set) == len(head.classes):
+        return "its 90 % set holds every class: the picture does not settle it"
+    if reading.accepted > 1:
+        return f"right too seldom on held-out cases of this kind to speak; most probable {finding.label}"
+    if finding.probability < reading.accepted:
+        return f"most probable {finding.label} with {finding.probability:.2f}; it speaks from {reading.accepted:.2f} up"
     return None
 
 
 def _another_organ(needed: str, reading: Reading | None, stated: str | None) -> str | None:
+    """Why the organ is not, or not surely, the one a head needs; what is stated outweighs what is read."""
     if stated is not None:
         return None if stated.casefold() == needed.casefold() else f"validated on {needed}, not {stated}"
     if reading is None:
-        return None
+        return f"validated on {needed} only; no organ is stated"
     finding = reading.finding
-    if finding.label == needed and not (finding.novelty or 0) < NOVELTY_LEVEL:
-        return None
-    return f"validated on {needed} only; the organ reads as {finding.label} ({finding.probability:.2f})"
+    if finding.label != needed:
+        return f"validated on {needed} only; the organ reads as {finding.label} ({finding.probability:.2f})"
+    sure = (finding.probability or 0) >= reading.accepted and (finding.novelty or 0) >= NOVELTY_LEVEL
+    return None if sure else f"validated on {needed} only; the organ reads as that, but not surely"
 
 
 def _abstaining(reading: Reading, reason: str | None) -> Reading:

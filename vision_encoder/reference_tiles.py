@@ -124,6 +124,16 @@ def training_tiles(settings: Mapping[str, Any], data: Path) -> ReferenceTiles:
     return tiles.where(allowed & np.isin(tiles.downsample, settings["downsamples"]))
 
 
+def spread_over_groups(groups: NDArray[np.object_], at_most: int, seed: int) -> NDArray[np.int64]:
+    """Positions of up to `at_most` tiles of each group, in order."""
+    chosen: list[int] = []
+    for number, group in enumerate(sorted(set(groups))):
+        members = np.flatnonzero(groups == group)
+        order = np.random.default_rng([seed, number]).permutation(members)
+        chosen.extend(int(position) for position in order[:at_most])
+    return np.array(sorted(chosen))
+
+
 def attribution(sources: Iterable[str]) -> list[str]:
     """The attribution line of each source, once, in a fixed order."""
     return [ATTRIBUTION[source] for source in sorted(set(sources)) if source in ATTRIBUTION]

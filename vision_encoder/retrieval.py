@@ -1,9 +1,9 @@
 """What tissue resembles: the nearest reference cases, with the measured chance that such a match is right.
 
-A query tile is compared with every tile of a case in principal components of unit length; its likeness to
-the case is the mean cosine of the nearest few, and a bag's likeness the mean over its tiles. How often a
-best match of that likeness was of the same organ and category was measured on cases left out, and is
-shipped as a table. The reference holds features, never pixels.
+A query tile is compared with every tile of a case in half-whitened principal components of unit length; its
+likeness to the case is the cosine of the nearest there, and a bag's likeness the mean over its tiles. How
+often a match of that likeness was of the same category, and of the same organ, was measured on cases left
+out, and is shipped as tables. The reference holds features, never pixels.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from slides.errors import SetupError
 
 from .encoder import Encoder, Features
-from .novelty import calibrated_size
-from .projection import Projection
+from .novelty import NOVELTY_LEVEL, Novelty, novelty_components
+from .projection import Projection, unit
 from .shipped import WEIGHTS, read_trained
+
+RANKS = 3
+"""Matches whose agreement is measured, and so the most that are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,8 @@ class Match:
     """A reference case that the tissue resembles.
 
     `similarity` is the mean cosine in [-1, 1]; `agreement` the share of left-out cases, matched at such a
-    similarity and rank, whose match was of their own organ and category.
+    similarity and rank, whose match was of their own category (malignant, normal, …), `organ_agreement` of
+    their own organ.
     """
 
     title: str
@@ -38,6 +42,7 @@ class Match:
     category: str
     similarity: float
     agreement: float
+    organ_agreement: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +57,26 @@ class ReferenceCase:
     stop: int
 
 
+Knots = Sequence[tuple[float, float]]
+"""(similarity, agreement), both rising."""
+
+
 @dataclass(frozen=True)
 class AgreementTable:
-    """By bag size and rank: (similarity, agreement) knots, rising; and the least similarity of a match."""
+    """Measured on left-out cases: `knots[size][rank]` are those of category and of organ, by bag size."""
 
-    knots: Mapping[int, Sequence[Sequence[tuple[float, float]]]]
-    least_similarity: Mapping[int, float]
+    knots: Mapping[int, Sequence[tuple[Knots, Knots]]]
 
-    def agreement(self, n: int, rank: int, similarity: float) -> float:
-        """Measured chance that the match of this rank (0 = best) of a bag of n tiles is right."""
-        ranks = self.knots[calibrated_size(n, self.knots)]
-        similarities, agreements = zip(*ranks[min(rank, len(ranks) - 1)], strict=True)
-        return float(np.interp(similarity, similarities, agreements))
+    def agreement(self, n: int, rank: int, similarity: float) -> tuple[float, float]:
+        """Measured chance that the match of this rank (0 = best) of a bag of n tiles has the category, organ."""
+        fitting = max((size for size in self.knots if size <= n), default=min(self.knots))
+        category, organ = self.knots[fitting][rank]
+        return _at(similarity, category), _at(similarity, organ)
+
+
+def _at(similarity: float, knots: Knots) -> float:
+    similarities, agreements = zip(*knots, strict=True)
+    return float(np.interp(similarity, similarities, agreements))
 
 
 class Atlas:
@@ -76,6 +89,8 @@ class Atlas:
         projection: Projection,
         neighbours: int,
         table: AgreementTable,
+        axes: Projection,
+        novelty: Novelty,
         card: Mapping[str, Any],
     ) -> None:
         self.cases = tuple(cases)
@@ -84,40 +99,27 @@ class Atlas:
         self._reference = reference
         self._neighbours = neighbours
         self._table = table
+        self._axes, self._novelty = axes, novelty
 
     def nearest(self, features: Features, k: int = 3) -> tuple[Match, ...]:
-        """Up to k cases that a bag of n ≥ 1 tiles (n, d) resembles most, best first.
+        """Up to k ≤ 3 cases that a bag of n ≥ 1 tiles (n, d) resembles most, best first.
 
-        Empty when even the best is less alike than 95 % of left-out cases were to their best match: then the
-        tissue is not in the atlas.
+        Empty when the tissue is unlike all of the atlas (novelty p < 0.05): a best match always exists, and
+        of a photograph it means nothing.
         """
-        likeness = case_likeness(self.projection(features), self._reference, self.cases, self._neighbours)
-        best = np.argsort(-likeness, kind="stable")[:k]
-        n = len(features)
-        if likeness[best[0]] < self._table.least_similarity[calibrated_size(n, self._table.least_similarity)]:
+        if self._novelty.read(novelty_components(features, self._axes))[0] < NOVELTY_LEVEL:
             return ()
+        components = unit(self.projection(features))
+        likeness = tile_likeness(components, self._reference, self.cases, self._neighbours).mean(axis=0)
+        best = np.argsort(-likeness, kind="stable")[: min(k, RANKS)]
         return tuple(
-            Match(
-                title=self.cases[index].title,
-                diagnosis=self.cases[index].diagnosis,
-                organ=self.cases[index].organ,
-                category=self.cases[index].category,
-                similarity=float(likeness[index]),
-                agreement=self._table.agreement(n, rank, float(likeness[index])),
-            )
-            for rank, index in enumerate(best)
+            self._match(len(features), rank, int(index), float(likeness[index])) for rank, index in enumerate(best)
         )
 
-
-def case_likeness(
-    components: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    cases: Sequence[ReferenceCase],
-    neighbours: int,
-) -> NDArray[np.float64]:
-    """Likeness (c,) of a bag of projected tiles (n, p) to each case, from reference tiles (m, p)."""
-    likeness: NDArray[np.float64] = tile_likeness(components, reference, cases, neighbours).mean(axis=0)
-    return likeness
+    def _match(self, n: int, rank: int, index: int, similarity: float) -> Match:
+        case = self.cases[index]
+        category, organ = self._table.agreement(n, rank, similarity)
+        return Match(case.title, case.diagnosis, case.organ, case.category, similarity, category, organ)
 
 
 def tile_likeness(
@@ -146,15 +148,22 @@ def load_atlas(encoder: Encoder, folder: Path = WEIGHTS) -> Atlas:
     arrays, card = read_trained(folder, "atlas")
     if card["encoder"]["sha256"] != encoder.sha256:
         raise SetupError(f"no atlas was made for encoder '{encoder.name}': use embedded, or build one with a recipe")
-    table = AgreementTable(
-        knots={int(size): ranks for size, ranks in card["agreement"].items()},
-        least_similarity={int(size): value for size, value in card["least_similarity"].items()},
+    table = AgreementTable({int(size): ranks for size, ranks in card["agreement"].items()})
+    axes = arrays["novelty.axes"].astype(np.float32)
+    novelty = Novelty(
+        arrays["novelty.reference"].astype(np.float32),
+        arrays["novelty.of_cases"].astype(np.bool_),
+        {int(size): strata for size, strata in card["novelty"].items()},
     )
     return Atlas(
         cases=[ReferenceCase(**row) for row in card["cases"]],
         reference=arrays["reference"].astype(np.float32),
-        projection=Projection(arrays["projection.mean"], arrays["projection.axes"]),
+        projection=Projection(
+            arrays["projection.mean"].astype(np.float32), arrays["projection.axes"].astype(np.float32)
+        ),
         neighbours=card["neighbours"],
         table=table,
+        axes=Projection(np.zeros(len(axes), dtype=np.float32), axes),
+        novelty=novelty,
         card=card,
     )

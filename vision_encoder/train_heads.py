@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 
 from slides.errors import UsageError
 
-from .bags import Positions, draw_bags, tile_weights, units_of
+from .bags import Positions, draw_bags, units_of
 from .catalog import load_encoder
-from .encoder import Encoder, Features
+from .encoder import Encoder
 from .features import Progress, encode_all, silent, tile_features
-from .fit_heads import HeldOut, choose_penalty, fit_linear, fit_scale, novelty_without_own_group
+from .fit_heads import View, choose_penalty, fit_linear
+from .held_out import HeldOut, fit_scale
 from .negatives import negatives
-from .projection import Projection, fit_projection
+from .novelty import CASES, novelty_axes, novelty_components, novelty_without_own_group
+from .projection import Projection, principal_axes
 from .recipe import run_recipe
-from .reference_tiles import ReferenceTiles, attribution, training_tiles
+from .reference_tiles import ReferenceTiles, attribution, spread_over_groups, training_tiles
 from .shipped import WEIGHTS, write_trained
 
 DRAWS = 8
@@ -37,13 +39,18 @@ DRAWS = 8
 
 @dataclass(frozen=True)
 class Material:
-    """What heads are trained from: n tiles' labels, their features in each view, and the projection."""
+    """What heads are trained from: n tiles' labels and features.
+
+    `views` are the training views, the first of every tile whole, in the map `whitened`; `components` (n, q)
+    are what novelty is measured in, of which `kept` positions are shipped as its reference.
+    """
 
     tiles: ReferenceTiles
-    views: Sequence[Features]
-    projection: Projection
+    whitened: Projection
+    views: Sequence[View]
+    axes: NDArray[np.float16]
     components: NDArray[np.float32]
-    kept_for_novelty: Positions
+    kept: Positions
 
 
 def train(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEIGHTS) -> str:
@@ -67,9 +74,9 @@ def train(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     tiles = training_tiles(settings, data)
     material = _material(settings, encoder, tiles, progress)
     arrays: dict[str, NDArray[Any]] = {
-        "projection.mean": material.projection.mean,
-        "projection.axes": material.projection.axes,
-        "novelty.reference": material.components[material.kept_for_novelty].astype(np.float16),
+        "novelty.axes": material.axes,
+        "novelty.reference": material.components[material.kept].astype(np.float16),
+        "novelty.of_cases": (material.tiles.kind[material.kept] == CASES).astype(np.uint8),
     }
     rows = []
     for number, head in enumerate(settings["head"]):
@@ -91,14 +98,27 @@ def train(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
 
 
 def _material(settings: Mapping[str, Any], encoder: Encoder, tiles: ReferenceTiles, progress: Progress) -> Material:
-    """Features of every view, negatives added, and the projection that novelty is measured in."""
+    """Features of every view, negatives added, and the maps they are fitted and compared in."""
     made = list(negatives(settings["negatives_per_kind"], settings["seed"]))
     no_tissue = encode_all(encoder, len(made), lambda position: made[position][1])
-    views = [np.concatenate([tile_features(encoder, tiles, view, progress), no_tissue]) for view in settings["views"]]
+    whole = np.concatenate([tile_features(encoder, tiles, "whole", progress), no_tissue])
+    some = spread_over_groups(tiles.group, settings["changed_per_group"], settings["seed"])
+    changed = [tile_features(encoder, tiles.where(some), view, progress) for view in settings["changed_views"]]
     tiles = _with_negatives(tiles, [kind for kind, _ in made])
-    projection = fit_projection(views[0], settings["novelty"]["dimensions"])
-    kept = _spread_over_groups(tiles.group, settings["novelty"]["tiles_per_group"], settings["seed"])
-    return Material(tiles, views, projection, projection(views[0]), kept)
+    whitened = principal_axes(np.concatenate([whole, *changed]), settings["dimensions"], settings["whitening"])
+    everything = np.arange(len(tiles))
+    views = [View(everything, whitened(whole)), *(View(some, whitened(view)) for view in changed)]
+    axes = novelty_axes(whole, settings["novelty"]["dimensions"])
+    # Compared as shipped, in half precision.
+    through_origin = Projection(np.zeros(len(axes), dtype=np.float32), axes.astype(np.float32))
+    return Material(
+        tiles=tiles,
+        whitened=whitened,
+        views=views,
+        axes=axes,
+        components=novelty_components(whole, through_origin),
+        kept=spread_over_groups(tiles.group, settings["novelty"]["tiles_per_group"], settings["seed"]),
+    )
 
 
 def _with_negatives(tiles: ReferenceTiles, kinds: Sequence[str]) -> ReferenceTiles:
@@ -121,18 +141,14 @@ def _with_negatives(tiles: ReferenceTiles, kinds: Sequence[str]) -> ReferenceTil
     return ReferenceTiles(**columns)
 
 
-def _spread_over_groups(groups: NDArray[np.object_], at_most: int, seed: int) -> Positions:
-    """Positions of up to `at_most` tiles of each group, in order."""
-    chosen: list[int] = []
-    for number, group in enumerate(sorted(set(groups))):
-        members = np.flatnonzero(groups == group)
-        order = np.random.default_rng([seed, number]).permutation(members)
-        chosen.extend(int(position) for position in order[:at_most])
-    return np.array(sorted(chosen))
+def head_labels(
+    head: Mapping[str, Any], tiles: ReferenceTiles, classes: Sequence[str] | None = None
+) -> NDArray[np.object_]:
+    """The head's label of every tile (n,); an empty string where the head has nothing to do with it.
 
-
-def _labels(head: Mapping[str, Any], tiles: ReferenceTiles) -> NDArray[np.object_]:
-    """The head's label of every tile; an empty string where it may not learn from the tile."""
+    Without `classes`, those with enough groups become classes and the others the recipe's `rest`; with the
+    classes of a trained head, what is none of them does.
+    """
     labels: NDArray[np.object_] = getattr(tiles, head["column"]).copy()
     usable = np.ones(len(tiles), dtype=bool)
     if head["stain"]:
@@ -143,8 +159,10 @@ def _labels(head: Mapping[str, Any], tiles: ReferenceTiles) -> NDArray[np.object
         usable &= np.isin(tiles.source, head["sources"])
     labels[~usable] = ""
     for label in sorted(set(labels) - {""}):
-        if len(set(tiles.group[labels == label])) < head["minimum_groups"]:
-            labels[labels == label] = head.get("rest", "")
+        members = labels == label
+        known = len(set(tiles.group[members])) >= head["minimum_groups"] if classes is None else label in classes
+        if not known:
+            labels[members] = head.get("rest", "")
     return labels
 
 
@@ -152,7 +170,7 @@ def _train_head(
     head: Mapping[str, Any], settings: Mapping[str, Any], material: Material
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """One head's row of the card and its arrays."""
-    names = _labels(head, material.tiles)
+    names = head_labels(head, material.tiles)
     chosen = np.flatnonzero(names != "")
     classes = tuple(sorted(set(names[chosen])))
     if len(classes) < 2:
@@ -160,14 +178,16 @@ def _train_head(
     tiles = material.tiles.where(chosen)
     labels = np.array([classes.index(name) for name in names[chosen]])
     units = units_of(tiles.group, tiles.kind, labels)
-    views = [view[chosen] for view in material.views]
+    views = [view.among(chosen) for view in material.views]
+    balance = settings["balance"]
     penalty, logits = choose_penalty(views, labels, tiles.group, units, settings)
-    weights = tile_weights(units, len(classes), len(tiles))
-    weight, bias = fit_linear(views, labels, weights, penalty, settings["dimensions"])
+    fitted = fit_linear(views, labels, tiles.group, penalty, balance)
+    weight, bias = _on_features(fitted, material.whitened)
     bags = list(draw_bags(units, tiles.downsample, DRAWS, settings["seed"]))
-    scale = fit_scale(logits, bags, units, len(classes))
-    held_out = HeldOut(logits, bags, units, scale, bool(head.get("composition")))
-    reference, novelty = _novelty(material, chosen)
+    scale = fit_scale(logits, bags, units, balance)
+    reference, novelty, of_cases = _novelty(material, chosen)
+    composition = bool(head.get("composition"))
+    held_out = HeldOut(logits, novelty, of_cases, bags, units, scale, composition)
     row = {
         "name": head["name"],
         "classes": list(classes),
@@ -175,27 +195,40 @@ def _train_head(
         "growth": scale[1],
         "thresholds": held_out.thresholds(settings["coverage"]),
         "accepted": held_out.accepted(head["least_accuracy"]),
-        "composition": bool(head.get("composition")),
+        "composition": composition,
         "scope": _scope(head),
         "penalty": penalty,
         "tiles": len(tiles),
         "groups": len(set(tiles.group)),
         "groups_per_class": {name: sum(u.label == i for u in units) for i, name in enumerate(classes)},
         "sources": sorted(set(tiles.source)),
-        "novelty": held_out.novelty_scores(novelty),
+        "novelty": held_out.novelty_scores(),
     }
     return row, {"weight": weight, "bias": bias, "reference": reference.astype(np.int32)}
 
 
-def _novelty(material: Material, chosen: Positions) -> tuple[Positions, NDArray[np.float64]]:
-    """Which kept reference tiles are the head's own, and the novelty of each of its tiles."""
-    kept = material.kept_for_novelty
-    reference = np.flatnonzero(np.isin(kept, chosen))
-    # As shipped, in half precision: the scores must be those that reading will compare with.
-    shipped = material.components[kept[reference]].astype(np.float16).astype(np.float32)
+def _on_features(
+    fitted: tuple[NDArray[np.float64], NDArray[np.float64]], whitened: Projection
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight (k, d) and bias (k,) on features, of a slope and intercept on their components."""
+    slope, intercept = fitted
+    weight = slope @ whitened.axes.T.astype(np.float64)
+    return weight.astype(np.float32), (intercept - weight @ whitened.mean).astype(np.float32)
+
+
+def _novelty(material: Material, chosen: Positions) -> tuple[Positions, NDArray[np.float64], NDArray[np.float64]]:
+    """Which kept reference tiles are the head's own; novelty and whole-slide share of each of its tiles."""
+    reference = np.flatnonzero(np.isin(material.kept, chosen))
+    own = material.kept[reference]
     groups = material.tiles.group
-    scores = novelty_without_own_group(material.components[chosen], groups[chosen], shipped, groups[kept[reference]])
-    return reference, scores
+    scores, shares = novelty_without_own_group(
+        material.components[chosen],
+        groups[chosen],
+        material.components[own].astype(np.float16).astype(np.float32),
+        groups[own],
+        material.tiles.kind[own] == CASES,
+    )
+    return reference, scores, shares
 
 
 def _scope(head: Mapping[str, Any]) -> dict[str, Any]:
