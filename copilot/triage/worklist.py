@@ -106,8 +106,8 @@ def rank(observations: Sequence[Observation]) -> Worklist:
     """One row a slide, in reading order.
 
     First what cannot be scored (unreadable, no tissue, blurred, unlike the calibration tissue, outside the
-    scope of the classifier), in the order given; then by score, highest first. A slide seen in several views is as bad as its
-    worst one, and cannot be scored if one of them cannot.
+    scope of the classifier), in the order given; then by score, highest first. A slide seen in several views
+    is as bad as its worst one, and cannot be scored if one of them cannot.
     """
     by_slide: dict[str, list[Observation]] = {}
     for seen in observations:
