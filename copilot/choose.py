@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 
     from .language.model import LanguageModel, Message
 
-TRUST = {"stain": 1.0, "stain_colour": 0.7, "focus": 1.0, "organ": 0.8, "category": 0.8, "tissue": 1.0, "disease": 0.6}
+TRUST = {"stain": 1.0, "stain_colour": 0.7, "focus": 1.0, "organ": 0.8, "category": 0.8, "tissue": 1.0, "disease": 1.0}
 """Exponent of each kind of finding; below 1 because heads share features."""
+BESIDE = 0.5
+"""Factor of the general category head where a head for this very organ speaks to the same options."""
 FLOOR = 0.01
 """Least probability of a class: no head rules anything out."""
 NOVEL = 0.05
@@ -134,16 +136,17 @@ def _by_findings(said: Sequence[Meaning], seen: Sequence[Observation], knowledge
     total = [0.0] * len(said)
     used: dict[str, str] = {}
     names = dict.fromkeys(item.finding.name for observation in seen for item in observation.evidence)
+    narrow = [any(_narrower(item.finding, said) for item in observation.evidence) for observation in seen]
     for name in names:
         gathered = []
-        for observation in seen:
+        for observation, narrowed in zip(seen, narrow, strict=True):
             item = observation.find(name)
             if item is None or not speaks(item.finding, observation):
                 continue
             finding = item.finding
             weights = _likeness(said, finding, knowledge) if name == "resembles" else _odds(said, finding)
             if weights is not None:
-                gathered.append(weights)
+                gathered.append([w * BESIDE for w in weights] if narrowed and name == "category" else weights)
                 used[name] = f"{name}: {finding.label} ({finding.probability or LABELLED:.2f})"
         for weights in gathered:
             total = [t + w / len(gathered) for t, w in zip(total, weights, strict=True)]
@@ -154,7 +157,7 @@ def speaks(finding: Finding, observation: Observation) -> bool:
     """True when a finding's distribution may be used between given options.
 
     One that abstains only because its first class is not probable enough still tells options apart; one that is
-    novel, or outside what it was validated on, does not.
+    novel, at a scale it was not validated at, or on another stain than it was validated on, does not.
     """
     if finding.label is None:
         return False
@@ -163,8 +166,16 @@ def speaks(finding: Finding, observation: Observation) -> bool:
     if finding.novelty is None or finding.novelty < NOVEL or not finding.distribution:
         return False
     stain = observation.find("stain")
-    other = stain is not None and not stain.finding.abstained and stain.finding.label != "HE"
-    return finding.name == "stain" or not (other or "validated" in (finding.reason or ""))
+    other = stain is not None and not stain.finding.abstained and stain.finding.label not in (finding.label, "HE")
+    return finding.name == "stain" or not (other or "µm/px" in (finding.reason or ""))
+
+
+def _narrower(finding: Finding, said: Sequence[Meaning]) -> bool:
+    """True for a head of one organ that speaks to these options."""
+    kind, _, organ = finding.name.partition(" ")
+    if kind != "disease" or not organ or finding.abstained:
+        return False
+    return _odds(said, finding) is not None
 
 
 def _odds(said: Sequence[Meaning], finding: Finding) -> list[float] | None:
@@ -274,27 +285,37 @@ def _yes_or_no(said: Sequence[Meaning], asked: Meaning, seen: Sequence[Observati
     nothing = _Weighed([0.0] * len(said), (), "")
     if asked.beyond or (MARKER.search(canonical(asked.text)) and asked.stain is None):
         return nothing, "this cannot be read from such a section"
-    chances: list[float] = []
+    odds: list[float] = []
     used: dict[str, str] = {}
     for observation in seen:
-        share = 1.0
+        gathered: dict[str, float] = {}
         for item in observation.evidence:
             finding, kind = item.finding, item.finding.name.partition(" ")[0]
             if kind not in TRUST or not speaks(finding, observation):
                 continue
             spread = dict(finding.distribution) or _lent(finding)
-            classes = classes_of(asked, kind, tuple(spread))
-            if not classes or (kind == "disease" and "category" in used):
-                continue
-            share *= math.fsum(spread[label] for label, weight in classes.items() if weight > 0.1)
-            used[finding.name] = f"{finding.name}: {finding.label} ({finding.probability or LABELLED:.2f})"
-        if used:
-            chances.append(share * (SPECIFIC if asked.entity is not None else 1.0))
-    if not chances:
+            classes = [label for label, share in classes_of(asked, kind, tuple(spread)).items() if share > 0.1]
+            if classes and len(classes) < len(spread):
+                gathered[finding.name] = TRUST[kind] * _even_odds(spread, classes)
+                used[finding.name] = f"{finding.name}: {finding.label} ({finding.probability or LABELLED:.2f})"
+        if gathered:
+            if any(name.startswith("disease ") for name in gathered):
+                gathered.pop("category", None)
+            # a claim of two parts is as good as its weaker part
+            odds.append(min(gathered.values()) + (math.log(SPECIFIC) if asked.entity is not None else 0.0))
+    if not odds:
         return nothing, "no finding answers this with yes or no"
-    p = min(max(math.fsum(chances) / len(chances), FLOOR), 1 - FLOOR)
-    weights = [math.log({"yes": p, "no": 1 - p}.get(one.special or "", FLOOR)) for one in said]
+    weight = math.fsum(odds) / len(odds)
+    weights = [{"yes": weight, "no": 0.0}.get(one.special or "", math.log(FLOOR)) for one in said]
     return _Weighed(weights, tuple(used), "; ".join(used.values())), None
+
+
+def _even_odds(spread: Mapping[str, float], classes: Sequence[str]) -> float:
+    """Log odds of some classes against the rest if a question were as often right as wrong."""
+    inside = math.fsum(max(spread[label], FLOOR) for label in classes)
+    outside = math.fsum(max(p, FLOOR) for label, p in spread.items() if label not in classes)
+    prior = len(classes) / (len(spread) - len(classes))
+    return math.log(inside / outside / prior)
 
 
 def _with_context(said: Sequence[Meaning], weights: Sequence[float], question: Question) -> list[float]:

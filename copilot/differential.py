@@ -1,14 +1,16 @@
 """The differential: diagnoses of the knowledge tables ranked by findings and by the words of the request.
 
-Naive Bayes over calibrated heads with the discounts of `choose`; the prior is even, so the ranking says what the
-picture and the request favour, not what is common. Study groups are never ranked.
+Naive Bayes over calibrated heads with the discounts of `choose`. No prevalence is known here: a weak prior favours
+what the tables hold staining figures of, and otherwise the ranking says what the picture and the request favour,
+not what is common. Study groups are never ranked; of close kin (a tumour and its site-specific name) one is named.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,15 @@ from vision_encoder.observation import Observation
 
 from .certainty import certainty
 from .choose import FLOOR, LIKENESS, TRUST, classes_of, speaks
-from .meaning import Meaning, category_weights, entity_category, entity_organs, meaning, organs_in, stain_in
+from .meaning import Meaning, category_weights, entity_category, entity_organs, organs_in, stain_in
 from .statements import figure
 from .terms import NEGATIONS, canonical
 
 if TYPE_CHECKING:
     from instruction_data.knowledge import Entity, Knowledge
 
+STUDIED = 0.15
+"""Log weight for each e-fold of staining figures in the tables."""
 OTHER = 0.10
 """Share kept for what the tables do not hold."""
 SITE = 2.0
@@ -67,59 +71,100 @@ def differential(
     """
     entities: Sequence[Entity] = knowledge.diagnoses
     unknown: list[Candidate] = []
+    prior = Counter(entity for entity, _, _ in knowledge.rates)
     if given:
         found = {name: knowledge.find_entity(name) for name in dict.fromkeys(given)}
         entities = list({entity.id: entity for entity in found.values() if entity is not None}.values())
         unknown = [Candidate("", name, 0.0, "not in the knowledge tables") for name, e in found.items() if e is None]
-    weighed = [(entity, *_weigh(entity, observations, context, knowledge)) for entity in entities]
-    weights = [weight for _, weight, _ in weighed]
-    if not weighed or (max(weights) - min(weights) < 1e-9 and not given):
+        prior.clear()
+    likeness = _likeness(observations, knowledge)
+    favour = {entity.id: _favour(entity, observations, context, likeness) for entity in entities}
+    spread = [weight for weight, _ in favour.values()]
+    if not spread or (max(spread) - min(spread) < 1e-9 and not given):
         return tuple(unknown)
-    top = max(weights)
-    whole = math.fsum(math.exp(weight - top) for weight in weights)
-    ranked = sorted(weighed, key=lambda item: (-item[1], item[0].name, item[0].id))
-    named = tuple(
-        Candidate(entity.id, entity.name, (1 - OTHER) * math.exp(weight - top) / whole, "; ".join(why) or "given")
-        for entity, weight, why in ranked[:limit]
-    )
-    return (*named, *unknown)
+    weights = {id: weight + STUDIED * math.log1p(prior[id]) for id, (weight, _) in favour.items()}
+    top = max(weights.values())
+    whole = math.fsum(math.exp(weight - top) for weight in weights.values())
+    shares = {id: (1 - OTHER) * math.exp(weight - top) / whole for id, weight in weights.items()}
+    ranked = sorted(entities, key=lambda entity: (-shares[entity.id], entity.name, entity.id))
+    named = [
+        Candidate(entity.id, entity.name, share, "; ".join(favour[entity.id][1]) or "nothing speaks for it")
+        for entity, share in (_given(ranked, shares) if given else _without_kin(ranked, shares))
+    ]
+    return (*named[:limit], *unknown)
 
 
-def _weigh(
-    entity: Entity, observations: Sequence[Observation], context: str | None, knowledge: Knowledge
+def _given(ranked: Sequence[Entity], shares: Mapping[str, float]) -> list[tuple[Entity, float]]:
+    return [(entity, shares[entity.id]) for entity in ranked]
+
+
+def _without_kin(ranked: Sequence[Entity], shares: Mapping[str, float]) -> list[tuple[Entity, float]]:
+    """The ranking with near namesakes joined: colon adenocarcinoma goes under colorectal adenocarcinoma."""
+    kept: list[tuple[Entity, float]] = []
+    for entity in ranked:
+        for place, (other, share) in enumerate(kept):
+            akin = entity.id in other.kin or other.id in entity.kin
+            if akin and entity_organs(entity) & entity_organs(other):
+                kept[place] = (other, share + shares[entity.id])
+                break
+        else:
+            kept.append((entity, shares[entity.id]))
+    return sorted(kept, key=lambda pair: (-pair[1], pair[0].name, pair[0].id))
+
+
+def _likeness(observations: Sequence[Observation], knowledge: Knowledge) -> dict[str, tuple[float, str]]:
+    """By diagnosis: log weight of the nearest reference cases, and the words for it."""
+    found: dict[str, tuple[float, str]] = {}
+    for observation in observations:
+        item = observation.find("resembles")
+        if not observation.usable or item is None or item.finding.abstained or not item.finding.label:
+            continue
+        near, p = knowledge.find_entity(item.finding.label), item.finding.probability or 0.0
+        if near is not None:
+            found[near.id] = (math.log(1 + LIKENESS * p), f"resembles {item.finding.label} ({p:.2f})")
+    return found
+
+
+def _favour(
+    entity: Entity,
+    observations: Sequence[Observation],
+    context: str | None,
+    likeness: Mapping[str, tuple[float, str]],
 ) -> tuple[float, list[str]]:
-    """Log weight of a diagnosis and what speaks for it."""
+    """Log weight of a diagnosis by findings and request, and what speaks for it."""
     said = _as_meaning(entity)
     weight, why = 0.0, []
     seen = [observation for observation in observations if observation.usable]
     for observation in seen:
         for item in observation.evidence:
             finding, kind = item.finding, item.finding.name.partition(" ")[0]
-            gain = 0.0
-            if finding.name == "resembles" and finding.label and finding.probability and not finding.abstained:
-                near = knowledge.find_entity(finding.label)
-                gain = (
-                    math.log(1 + LIKENESS * finding.probability) if near is not None and near.id == entity.id else 0.0
-                )
-            elif kind in TRUST and finding.distribution and speaks(finding, observation):
-                spread = dict(finding.distribution)
-                classes = classes_of(said, kind, tuple(spread))
-                share = math.fsum(w * max(spread[label], FLOOR) for label, w in classes.items()) * len(spread)
-                gain = TRUST[kind] * math.log(share) if classes else 0.0
+            if kind not in TRUST or not finding.distribution or not speaks(finding, observation):
+                continue
+            spread = dict(finding.distribution)
+            classes = classes_of(said, kind, tuple(spread))
+            if not classes:
+                continue
+            share = math.fsum(w * max(spread[label], FLOOR) for label, w in classes.items())
+            gain = TRUST[kind] * math.log(share * len(spread))
             weight += gain / len(seen)
             if gain > 0:
-                why.append(f"{finding.name} {finding.label} ({finding.probability or 0.0:.2f})")
-    weight += _by_request(entity, said, context, knowledge, why)
+                why.append(f"{finding.name}: {max(classes, key=lambda label: classes[label])} ({share:.2f})")
+    if entity.id in likeness:
+        weight += likeness[entity.id][0]
+        why.append(likeness[entity.id][1])
+    weight += _by_request(entity, said, context, why)
     return weight, list(dict.fromkeys(why))
 
 
-def _by_request(entity: Entity, said: Meaning, context: str | None, knowledge: Knowledge, why: list[str]) -> float:
+def _by_request(entity: Entity, said: Meaning, context: str | None, why: list[str]) -> float:
+    """Log weight by the words of the request; adds the words for it to `why`."""
     if not context:
         return 0.0
     weight = 0.0
     sites = organs_in(context)
     if sites and said.organs:
-        weight += SITE if said.organs & sites else -SITE / 2
+        # a tumour of the whole gut is less expected at one site than one that lives only there
+        weight += SITE - 0.5 * math.log(len(said.organs)) if said.organs & sites else -SITE / 2
         if said.organs & sites:
             why.append(f"request names {', '.join(sorted(said.organs & sites))}")
     if _names(entity, context):
@@ -172,9 +217,7 @@ def _contradicted(item: Evidence, context: str, knowledge: Knowledge) -> str | N
         return _against(parts, finding, organs_in)
     if finding.name == "stain":
         return _against([part for part in parts if _ABOUT_STAIN.search(part)], finding, _stains)
-    if finding.name == "category":
-        return _against(parts, finding, _categories)
-    return None
+    return _against(parts, finding, _categories) if finding.name == "category" else None
 
 
 def _stains(text: str) -> frozenset[str]:
@@ -189,8 +232,9 @@ def _categories(text: str) -> frozenset[str]:
 
 def _against(parts: Sequence[str], finding: Finding, read: Callable[[str], frozenset[str]]) -> str | None:
     """The first words of the request that name only what is outside the finding's label and set."""
-    held = read(finding.label or "").union(*(read(one) for one in finding.prediction_set))
-    if not held or any(read(part) & held for part in parts):
+    own = read(finding.label or "")
+    held = own.union(*(read(one) for one in finding.prediction_set))
+    if not own or any(read(part) & held for part in parts):
         return None
     for part in parts:
         words = re.findall(r"[^\s:()\[\]]+", part)
@@ -203,7 +247,8 @@ def _against(parts: Sequence[str], finding: Finding, read: Callable[[str], froze
 _SENTENCE = re.compile(r"([,;.?!\n]|\bbut\b|\band\b)")
 _ABOUT_STAIN = re.compile(r"\bstain|\bslide\b|\bsection\b|^\S+(?: \S+)?$", re.IGNORECASE)
 _PAST = re.compile(
-    r"\b(?:history|previous|prior|known|former|past|earlier|rule out|r/o|exclude|query|suspic\w*|suspected|possible|screening|"
+    r"\b(?:history|previous|prior|known|former|past|earlier|rule out|r/o|exclude|query|suspic\w*|suspected|"
+    r"possible|screening|"
     r"family|metasta\w*|status post|s/p|after|treated|differential|vs|versus)\b"
 )
 

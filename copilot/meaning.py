@@ -46,6 +46,7 @@ _CATEGORY_RULES: tuple[tuple[str, Mapping[str, float]], ...] = (
     (r"non-?\s?neoplastic|non-?\s?tumou?r\w*", {"normal": 0.6, "inflammatory/infectious": 0.4}),
     (r"non-?\s?malignan\w*|"
      r"non-?\s?cancer\w*", {"normal": 0.4, "inflammatory/infectious": 0.3, "benign tumour": 0.2, "pre-malignant": 0.1}),
+    (r"benign (?:tumou?r|neoplas\w*|growth)", {"benign tumour": 1.0}),
     (r"\bbenign\b", {"benign tumour": 0.6, "normal": 0.25, "inflammatory/infectious": 0.15}),
     (r"malignan\w*|cancer\w*|carcinoma\w*|adenocarcinoma\w*|\w*sarcoma\w*|lymphoma\w*|melanoma\w*|"
      r"glioblastoma\w*|glioma\w*|"
@@ -158,6 +159,12 @@ _ORGAN_FORMS = sorted(
 _ORGAN = tuple((re.compile(rf"(?<![\w-]){term_pattern(form)}(?![\w])"), organ) for form, organ in _ORGAN_FORMS)
 
 
+_FILLER = frozenset(
+    {"tissue", "parenchyma", "biopsy", "specimen", "section", "wall", "sample", "resection", "a", "an", "the", "of",
+     "from", "in", "it", "is", "this", "organ", "site", "mucosa", "core", "piece", "part"}
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What a text says. `categories` shares a weight of 1 over classes, empty when it names none."""
@@ -187,8 +194,11 @@ def meaning(text: str, knowledge: Knowledge | None = None) -> Meaning:
     if special := _special(said):
         return Meaning(text, special=special)
     negated = bool(_NEGATED.search(said))
-    entity = None if knowledge is None or negated else knowledge.find_entity(text)
     categories = category_weights(said)
+    beyond = bool(_GRADE.search(said) or (MARKER.search(said) and _BEYOND.search(said)))
+    entity = None
+    if knowledge is not None and not negated and (categories or not (beyond or _only_a_site(said))):
+        entity = knowledge.find_entity(text)
     organs = organs_in(said)
     if entity is not None:
         organs = organs or entity_organs(entity)
@@ -201,7 +211,7 @@ def meaning(text: str, knowledge: Knowledge | None = None) -> Meaning:
         stain=stain_in(said),
         entity=None if entity is None else entity.id,
         negated=negated,
-        beyond=bool(_GRADE.search(said) or (MARKER.search(said) and _BEYOND.search(said))),
+        beyond=beyond,
         words=frozenset(re.findall(r"[a-z]{4,}", said)),
     )
 
@@ -215,6 +225,13 @@ def _special(said: str) -> str | None:
         if pattern.search(said):
             return name
     return None
+
+
+def _only_a_site(said: str) -> bool:
+    """True for `tissue from the liver` and the like, which name no diagnosis."""
+    for pattern, _ in _ORGAN:
+        said = pattern.sub(" ", said)
+    return all(word in _FILLER for word in re.findall(r"[a-z]+", said))
 
 
 def organs_in(text: str) -> frozenset[str]:
