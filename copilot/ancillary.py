@@ -16,6 +16,8 @@ import numpy as np
 from instruction_data.knowledge import Entity, Knowledge, Marker, Rate, Rule, stated_results
 from instruction_data.knowledge.contrast import comparable
 
+from slides import UsageError
+
 from .information import Panel, Shares, completed, updated
 from .test_plan import Candidate, Cell, KnownResult, PlannedTest, TestPlan, Verdict
 
@@ -63,7 +65,8 @@ def suggest_tests(
         `negative` means lost; of one that is read for a pattern, `positive` means seen)
     limit : most tests to name
 
-    Returns a plan for any input: where it lacks something, `needs` says what.
+    Returns a plan for any candidates: where it lacks something, `needs` says what. Raises `UsageError` for a
+    known result that is neither positive nor negative.
     """
     named, unknown = _named(knowledge, candidates)
     known, unused = _known(knowledge, context, known_results or {})
@@ -319,6 +322,10 @@ def _known(
         else:
             found[marker.id] = KnownResult(marker, stated.value, "context", False)
     for name, value in given.items():
+        if value not in ("positive", "negative"):
+            raise UsageError(
+                f"a known result is positive or negative (of a stain read for loss: negative = lost), not {value}"
+            )
         named = knowledge.find_marker(name)
         if named is None:
             notes.append(f"“{name}” names no marker of the tables: its result was not used")

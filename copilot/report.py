@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from vision_encoder.observation import Observation
 from .answer import ModelCard
 from .certainty import certainty
 from .quoting import quoted
-from .report_fields import unassessed
+from .report_fields import BY_ORGAN, unassessed
 from .test_plan import TestPlan
 
 LineStatus = Literal["supported", "given", "not assessed"]
@@ -39,6 +40,7 @@ _KINDS = {
     "nuclear_area": "Median area of nuclei",
     "nuclear_area_variation": "Variation of nuclear area",
     "nuclear_share": "Share of tissue covered by nuclei",
+    "nuclear_elongation": "Elongation of nuclei",
     "clear_space_share": "Share of lumina, fat and glass in the tissue",
     "chromogen_share": "Share of tissue with chromogen",
 }
@@ -154,7 +156,7 @@ def draft_report(
 ) -> Report:
     """The draft for what was seen in one case; the worst process comes first.
 
-    `context` is quoted as data and never read for findings.
+    `context` is quoted as data; of its words only the organ is used, to choose which fields are not assessed.
     """
     ordered = sorted(observations, key=_severity)
     evidence = tuple(item for seen in ordered for item in seen.evidence)
@@ -165,7 +167,7 @@ def draft_report(
         Section("Classification", _stated(ordered, at, ("category", "disease", "organ", "stain"), "Classification")),
         Section("Microscopy", _stated(ordered, at, ("tissue", "resembles"), "Microscopy")),
         Section("Measures", _measures(ordered, at)),
-        Section("Not assessed", tuple(ReportLine(f, "not assessed") for f in unassessed(_organ(ordered)))),
+        Section("Not assessed", tuple(ReportLine(f, "not assessed") for f in unassessed(_organ(ordered, context)))),
     )
     notes = tuple(dict.fromkeys(f"{seen.slide}: {note}" for seen in ordered for note in seen.notes))
     return Report(sections, evidence, plan, model, notes)
@@ -224,9 +226,16 @@ def _stated(
         for seen in ordered
         for kind in kinds
         for item in seen.evidence
-        if item.finding.name.split(" ")[0] == kind and item.finding.label is not None
+        if item.finding.name.split(" ")[0] == kind
+        and item.finding.label is not None
+        and not _of_another_organ(item.finding)
     ]
     return tuple(lines) or (ReportLine(title, "not assessed"),)
+
+
+def _of_another_organ(finding: Finding) -> bool:
+    """True for a classifier of one organ that abstains on this one: the evidence table still holds it."""
+    return " " in finding.name and finding.abstained and (finding.reason or "").startswith("validated on")
 
 
 def _where(ordered: Sequence[Observation], seen: Observation) -> str:
@@ -251,7 +260,8 @@ def _classified(item: Evidence, where: str) -> str:
         return f"{subject}: {finding.label}; such a likeness was right in {figure} of held-out cases"
     others = [name for name in finding.prediction_set if name != finding.label]
     if word == "not classified":
-        why = f": {finding.reason.rstrip('.')}" if finding.reason else ""
+        reason = re.sub(r"; most probable .*$", "", finding.reason or "").rstrip(".")  # said as the nearest
+        why = f": {reason}" if reason else ""
         return f"{subject}: not classified (nearest {finding.label}, {figure or 'no probability'}){why}"
     tail = f"; differential by the 90 % set: {', '.join(others)}" if others else ""
     if finding.label == "normal":
@@ -284,8 +294,14 @@ def _amount(finding: Finding) -> str:
         value, ends = _percent(finding.value), [_percent(end) for end in finding.interval or ()]
     else:
         unit = "" if finding.unit in (None, "ratio") else f" {finding.unit}"
-        value, ends = f"{finding.value:.3g}{unit}", [f"{end:.3g}" for end in finding.interval or ()]
+        value, ends = f"{_number(finding.value)}{unit}", [_number(end) for end in finding.interval or ()]
     return f"{value} (95 % interval {' to '.join(ends)})" if ends else value
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    digits = f"{float(f'{value:.3g}'):f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def _percent(share: float) -> str:
@@ -299,12 +315,13 @@ def _severity(seen: Observation) -> tuple[bool, float, str]:
     return (seen.usable, -sum(share for name, share in shares if name in SERIOUS), seen.slide)
 
 
-def _organ(ordered: Sequence[Observation]) -> str | None:
-    for seen in ordered:
-        found = seen.find("organ")
-        if found is not None and not found.finding.abstained:
-            return found.finding.label
-    return None
+def _organ(ordered: Sequence[Observation], context: str | None) -> str | None:
+    """The organ whose fields are listed: the one that the request names, else the one that the picture shows."""
+    named = next((organ for organ in BY_ORGAN if re.search(rf"\b{organ}\b", (context or "").lower())), None)
+    if named is not None:
+        return named
+    organs = [found.finding for seen in ordered if (found := seen.find("organ")) is not None]
+    return next((finding.label for finding in organs if not finding.abstained), None)
 
 
 def _box(seen: Observation) -> str:

@@ -14,6 +14,7 @@ from copilot.ancillary import suggest_tests
 from copilot.information import LEAST, MOST, Panel, Shares, completed, updated
 from copilot.test_plan import TestPlan
 from instruction_data.knowledge import Knowledge, load_knowledge
+from slides import UsageError
 
 from .scenarios import SCENARIOS
 
@@ -104,6 +105,11 @@ def test_lost_staining_counts_as_loss(knowledge: Knowledge) -> None:
     assert lobular[0] > 0.85
     assert lobular[1] < 0.15
     assert "E-cadherin lost" in lost.markdown()
+
+
+def test_a_known_result_is_positive_or_negative(knowledge: Knowledge) -> None:
+    with pytest.raises(UsageError, match="positive or negative"):
+        suggest_tests(knowledge, [("GIST", 0.5), ("LMS", 0.5)], known_results={"KIT": "lost"})  # type: ignore[dict-item]
 
 
 def test_the_textbook_test_is_among_the_first_three(knowledge: Knowledge) -> None:

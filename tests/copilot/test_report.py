@@ -13,9 +13,10 @@ from copilot.answer import ModelCard
 from copilot.report import DRAFT, GIVEN, Report, ReportLine, check_target, draft_report
 from copilot.report_fields import BY_ORGAN, unassessed
 from instruction_data.knowledge import load_knowledge
-from slides import UsageError
+from slides import Finding, UsageError
+from vision_encoder.observation import Observation
 
-from .observed import observation, unusable
+from .observed import VIEW, evidence, observation, unusable
 
 BODY = ("Specimen", "What was examined", "Classification", "Microscopy", "Measures", "Not assessed")
 MALIGNANT = {"malignant": 0.88, "pre-malignant": 0.11, "normal": 0.01}
@@ -125,6 +126,32 @@ def test_the_evidence_table_has_one_row_for_each_finding() -> None:
     rows = [line for line in sections(report)["Evidence"] if line.startswith("| E")]
     assert len(rows) == len(report.evidence)
     assert all("0, 0, 4096, 4096; strongest field 10, 20, 512, 512" in row for row in rows)
+
+
+def test_the_organ_of_the_request_chooses_the_fields() -> None:
+    lines = sections(draft("breast core"))["Not assessed"]
+    assert "- Hormone receptors and HER2: not assessed" in lines
+    assert "- Tumour budding: not assessed" not in lines
+
+
+def test_a_classifier_of_another_organ_says_nothing() -> None:
+    finding = Finding(
+        "tissue colon",
+        label="mucus",
+        probability=0.9,
+        abstained=True,
+        reason="validated on colon only; the organ reads as breast (0.90)",
+    )
+    seen = Observation("a.svs", VIEW, 0.5, (evidence("a.svs", finding),), 1, 1, True)
+    text = draft_report([seen]).markdown()
+    assert "mucus" not in text.split("## Evidence")[0]
+    assert "- Microscopy: not assessed" in text
+
+
+def test_large_numbers_are_written_out() -> None:
+    found = Finding("nuclei_density", value=4433.0, unit="per mm²", interval=(2080.4, 9430.0))
+    seen = Observation("a.svs", VIEW, 0.5, (evidence("a.svs", found),), 1, 1, True)
+    assert "4430 per mm² (95 % interval 2080 to 9430)" in draft_report([seen]).markdown()
 
 
 def test_nothing_seen_leaves_every_section_not_assessed() -> None:
