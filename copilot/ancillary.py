@@ -15,7 +15,6 @@ import numpy as np
 
 from instruction_data.knowledge import Entity, Knowledge, Marker, Rate, Rule, stated_results
 from instruction_data.knowledge.contrast import comparable
-
 from slides import UsageError
 
 from .information import Panel, Shares, completed, updated
