@@ -11,10 +11,9 @@ from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
 
 HOUSE = ("house rule",)
-MORPHOLOGY = (
-    "nuclei_density", "nuclear_area", "nuclear_area_variation", "nuclear_share", "clear_space_share",
-    "chromogen_share", "positive_nuclei_share",
-)  # fmt: skip
+MEASURES = ("nuclei_density", "nuclear_area", "clear_space_share", "positive_nuclei_share", "chromogen_share")
+MORE_MEASURES = ("nuclear_area_variation", "nuclear_share")
+"""Said only where a question asks for measures: their intervals are wide."""
 
 LIMITS: dict[str, tuple[str, ...]] = {
     "immunophenotype": (
@@ -84,7 +83,8 @@ def _view(plan: Plan, seen: Seen) -> list[Statement]:
     names = ("category", "disease", "tissue", "organ", "stain")
     told = {name: wording.classified(seen, name) for name in names}
     untold = {name: wording.unclassified(seen, name) for name in names}
-    told["measure"] = [s for name in MORPHOLOGY for s in wording.measured(seen, name)]
+    measures = (*MEASURES, *MORE_MEASURES) if plan.wants("measure") else MEASURES
+    told["measure"] = [s for name in measures for s in wording.measured(seen, name)]
     told["quality"] = wording.focus(seen)
     said: list[Statement] = []
     for asked in plan.intents:  # what was asked comes first, told or not

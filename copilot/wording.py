@@ -64,17 +64,23 @@ def _told(name: str, finding: Finding, verb: str) -> tuple[str, ...]:
 
 
 def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
-    """Why no class is given, and still what it looks most like."""
-    subject = SUBJECTS[name].capitalize()
+    """Why no class is given, and still what it looks most like; the 90 % set where it rules something out."""
+    subject = SUBJECTS[name]
     figures = [(finding.label or "", finding.probability or 0.0), *runners_up(finding)]
-    nearest = ", then ".join(f"{SPOKEN.get(label, label)} ({figure(p)})" for label, p in figures)
-    why = f": {finding.reason.rstrip('.')}" if finding.abstained and finding.reason else ""
+    nearest = "it looks most like " + ", then ".join(
+        f"{SPOKEN.get(label, label)} ({figure(p)})" for label, p in figures
+    )
+    within = ""
+    if 1 < len(finding.prediction_set) <= TELLING_SET:
+        within = f"; 90 % set: {', '.join(finding.prediction_set)}"
+    why = finding.reason.rstrip(".") if finding.abstained and finding.reason else ""
     return (
-        f"{subject} is not classified{why}; it looks most like {nearest}.",
-        f"{subject} cannot be told here{why}; the nearest class is {nearest}.",
+        f"{subject.capitalize()} is not classified{f' ({why})' if why else ''}; {nearest}{within}.",
+        f"{subject.capitalize()} is not classified; {nearest}{within}{f': {why}' if why else ''}.",
     )
 
 
+TELLING_SET = 3
 LEAST_LIKENESS = 0.3
 """A likeness that was right less often than this in held-out cases would mislead more than it tells."""
 
