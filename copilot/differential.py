@@ -19,9 +19,9 @@ from vision_encoder.observation import Observation
 
 from .certainty import certainty
 from .choose import FLOOR, LIKENESS, TRUST, classes_of, speaks
-from .meaning import Meaning, category_weights, entity_category, entity_organs, organs_in, stain_in
+from .meaning import Meaning, category_weights, entity_category, entity_organs, is_organ_name, organs_in, stain_in
 from .statements import figure
-from .terms import NEGATIONS, canonical
+from .terms import MARKER, NEGATIONS, canonical
 
 if TYPE_CHECKING:
     from instruction_data.knowledge import Entity, Knowledge
@@ -121,7 +121,7 @@ def _likeness(observations: Sequence[Observation], knowledge: Knowledge) -> dict
             continue
         near, p = knowledge.find_entity(item.finding.label), item.finding.probability or 0.0
         if near is not None:
-            found[near.id] = (math.log(1 + LIKENESS * p), f"resembles {item.finding.label} ({p:.2f})")
+            found[near.id] = (math.log(1 + LIKENESS * p), f"resembles {item.finding.label} ({figure(p)})")
     return found
 
 
@@ -148,7 +148,8 @@ def _favour(
             gain = TRUST[kind] * math.log(share * len(spread))
             weight += gain / len(seen)
             if gain > 0:
-                why.append(f"{finding.name}: {max(classes, key=lambda label: classes[label])} ({share:.2f})")
+                best = max(classes, key=lambda label: classes[label] * spread[label])
+                why.append(f"{finding.name}: {best} ({figure(spread[best])})")
     if entity.id in likeness:
         weight += likeness[entity.id][0]
         why.append(likeness[entity.id][1])
@@ -216,7 +217,7 @@ def _contradicted(item: Evidence, context: str, knowledge: Knowledge) -> str | N
     if finding.name == "organ":
         return _against(parts, finding, organs_in)
     if finding.name == "stain":
-        return _against([part for part in parts if _ABOUT_STAIN.search(part)], finding, _stains)
+        return _against([part for part in parts if _about_stain(part)], finding, _stains)
     return _against(parts, finding, _categories) if finding.name == "category" else None
 
 
@@ -238,14 +239,20 @@ def _against(parts: Sequence[str], finding: Finding, read: Callable[[str], froze
         return None
     for part in parts:
         words = re.findall(r"[^\s:()\[\]]+", part)
-        spans = [words[i : i + n] for n in (1, 2, 3) for i in range(len(words) - n + 1)]
-        if phrase := next((" ".join(span) for span in spans if read(" ".join(span))), None):
-            return phrase
+        spans = [" ".join(words[i : i + n]) for n in (1, 2, 3) for i in range(len(words) - n + 1)]
+        telling = [span for span in spans if read(span)]
+        if telling:
+            return next((span for span in reversed(telling) if is_organ_name(span)), telling[0])
     return None
 
 
+def _about_stain(part: str) -> bool:
+    """True for `PAS stain` and `PAS`, not for `CD20 positive`, which reports another section."""
+    return bool(_ABOUT_STAIN.search(part)) or (len(part.split()) <= 2 and not MARKER.search(canonical(part)))
+
+
 _SENTENCE = re.compile(r"([,;.?!\n]|\bbut\b|\band\b)")
-_ABOUT_STAIN = re.compile(r"\bstain|\bslide\b|\bsection\b|^\S+(?: \S+)?$", re.IGNORECASE)
+_ABOUT_STAIN = re.compile(r"\bstain|\bslide\b|\bsection\b", re.IGNORECASE)
 _PAST = re.compile(
     r"\b(?:history|previous|prior|known|former|past|earlier|rule out|r/o|exclude|query|suspic\w*|suspected|"
     r"possible|screening|"

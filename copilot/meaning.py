@@ -250,6 +250,11 @@ def organs_in(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def is_organ_name(text: str) -> bool:
+    """True when the whole text is the name of an organ."""
+    return any(pattern.fullmatch(canonical(text)) for pattern, _ in _ORGAN)
+
+
 def category_weights(text: str) -> dict[str, float]:
     """Shares over `CATEGORIES` that the disease words of a text point to; a negation turns them round."""
     said = canonical(text)
