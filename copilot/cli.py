@@ -267,24 +267,18 @@ def _stream(copilot: Copilot, question: Question, *, show: bool) -> Answer:
 
 
 def _print_evidence(answer: Answer) -> None:
-    used = sorted({index for claim in answer.claims if claim.status != "struck" for index in claim.evidence})
-    for index in used:
-        item = answer.evidence[index]
-        finding = item.finding
-        figure = (
-            f"{finding.probability:.2f}"
-            if finding.probability is not None
-            else f"{finding.value:.4g}"
-            if finding.value is not None
-            else "–"
-        )
-        label = finding.label or finding.unit or ""
-        typer.echo(
-            f"  [{index}] {item.slide} {','.join(map(str, item.region.xywh))}: {finding.name.replace('_', ' ')} {label} {figure}"
-        )
-    for source in dict.fromkeys(
-        s for c in answer.claims if c.status == "knowledge" for s in c.sources if s != "house rule"
-    ):
+    """The evidence that standing sentences rest on, their sources, and what to know of the slide."""
+    from .statements import figure, quantity
+
+    standing = [claim for claim in answer.claims if claim.status != "struck"]
+    for index in sorted({index for claim in standing for index in claim.evidence}):
+        item, finding = answer.evidence[index], answer.evidence[index].finding
+        said = [finding.label] if finding.label else []
+        said += [quantity(finding.value, finding.unit)] if finding.value is not None and not finding.label else []
+        said += [figure(finding.probability)] if finding.probability is not None else []
+        where = ",".join(map(str, item.region.xywh))
+        typer.echo(f"  [{index}] {item.slide} {where}: {finding.name.replace('_', ' ')} {' '.join(said) or '–'}")
+    for source in dict.fromkeys(source for claim in standing for source in claim.sources if source != "house rule"):
         typer.echo(f"  source: {source}")
     for note in answer.notes:
         typer.echo(f"  note: {note}")

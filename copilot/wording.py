@@ -73,7 +73,7 @@ def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
     within = ""
     if 1 < len(finding.prediction_set) <= TELLING_SET:
         within = f"; 90 % set: {', '.join(finding.prediction_set)}"
-    why = finding.reason.rstrip(".") if finding.abstained and finding.reason else ""
+    why = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason else ""
     return (
         f"{subject.capitalize()} is not classified{f' ({why})' if why else ''}; {nearest}{within}.",
         f"{subject.capitalize()} is not classified; {nearest}{within}{f': {why}' if why else ''}.",
