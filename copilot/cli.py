@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="pathcopilot",
-    help="A chat copilot for whole-slide pathology: every sentence points at the tissue it rests on. Research software.",
+    help="A chat copilot for whole-slide pathology: each sentence points at the tissue it rests on. Research software.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

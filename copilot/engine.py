@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_encoder.look import Eye, Progress, load_eye
-
 from instruction_data.knowledge import load_knowledge
 from slides import Evidence, Region, SlideError, open_slide
+from vision_encoder.look import Eye, Progress, load_eye
 from vision_encoder.observation import Observation
 
 from .answer import (
