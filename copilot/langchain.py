@@ -49,7 +49,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from slides import Slide, UsageError, open_slide
 from slides.errors import PathcopilotError, SetupError
 
-from .answer import Answer, Done, Question, Saying, Turn, View
+from .answer import Answer, Done, Event, Question, Saying, Turn, View
 from .engine import Copilot
 from .language.lettered import ask_for_a_letter, first_token_likelihoods, letter_in, letter_likelihoods, words
 from .language.model import Message
@@ -90,7 +90,7 @@ class CopilotChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        answer = next(event.answer for event in self._events(messages, stop, kwargs) if isinstance(event, Done))
+        answer = _finished(self._events(messages, stop, kwargs))
         message = AIMessage(content=answer.text, response_metadata=_metadata(answer))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -139,7 +139,7 @@ def slide_tool(copilot: Copilot, slides: Mapping[str, str | Path]) -> BaseTool:
             block["region"] = region
         try:
             with _question([HumanMessage([{"type": "text", "text": question}, block])], {}) as asked:
-                answer = next(event.answer for event in copilot.ask(asked) if isinstance(event, Done))
+                answer = _finished(copilot.ask(asked))
         except PathcopilotError as error:
             return str(error)
         return json.dumps({key: answer.as_json()[key] for key in ("answer", "claims", "evidence", "abstained")})
@@ -300,6 +300,14 @@ def _unpacked(data: str, stack: ExitStack) -> Path:
     path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pathcopilot-"))) / "picture"
     path.write_bytes(content)
     return path
+
+
+def _finished(events: Iterator[Event]) -> Answer:
+    """The answer at the end of a stream of events, which is read out so that all it opened is closed."""
+    *_, last = events
+    if not isinstance(last, Done):
+        raise RuntimeError("the engine ended without an answer")
+    return last.answer
 
 
 def _metadata(answer: Answer) -> dict[str, Any]:

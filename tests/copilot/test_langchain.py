@@ -36,7 +36,7 @@ class SizeTeller(Copilot):
         claims, evidence = [], []
         try:
             for index, view in enumerate(question.views):
-                region = view.region or view.slide.size.whole
+                region = view.region or Region(0, 0, view.slide.size.width, view.slide.size.height)
                 pixels = view.slide.read_size(region, (8, 8))
                 finding = Finding("tissue_share", value=float(pixels.mean()) / 255, unit="share", source="test")
                 evidence.append(Evidence(view.slide.name, region, view.slide.mpp, finding))
