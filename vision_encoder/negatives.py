@@ -1,7 +1,8 @@
 """Pictures that are no histology, made by rule, so that the stain head and novelty know what to refuse.
 
-Noise, flat and shaded fields, clouds, printed text, bars, discs, and the photographs that scikit-image
-ships. Every picture has a kind and a number; the same two give the same pixels.
+Noise, flat and shaded fields, clouds, printed text, bars, discs, simple likenesses of what is uploaded by
+mistake (skin, radiology, land from above), and the photographs that scikit-image ships. Every picture has a
+kind and a number; the same two give the same pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +15,20 @@ from PIL import Image, ImageDraw
 
 SIDE = 256
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick", "grass", "gravel")
-KINDS = ("noise", "flat", "shade", "clouds", "grey clouds", "text", "bars", "discs", "photograph")
+KINDS = (
+    "noise",
+    "flat",
+    "shade",
+    "clouds",
+    "grey clouds",
+    "text",
+    "bars",
+    "discs",
+    "skin",
+    "radiology",
+    "land",
+    "photograph",
+)
 
 
 def negatives(per_kind: int, seed: int) -> Iterator[tuple[str, Image.Image]]:
@@ -30,6 +44,8 @@ def negative(kind: str, rng: np.random.Generator) -> Image.Image:
         return _photograph(rng)
     if kind in ("text", "discs"):
         return _drawing(kind, rng)
+    if kind in _LIKENESSES:
+        return Image.fromarray((_LIKENESSES[kind](rng).clip(0, 1) * 255).astype(np.uint8))
     return Image.fromarray((_field(kind, rng).clip(0, 1) * 255).astype(np.uint8))
 
 
@@ -65,6 +81,50 @@ def _clouds(channels: int, rng: np.random.Generator) -> NDArray[np.float64]:
     field /= field.max(axis=(1, 2), keepdims=True)
     clouds: NDArray[np.float64] = field.transpose(1, 2, 0)
     return clouds
+
+
+def _ellipse(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Distance (256, 256) from a random centre, 1 on a random ellipse."""
+    down, across = np.mgrid[0:SIDE, 0:SIDE] / SIDE
+    (y, x), (height, width) = rng.uniform(0.4, 0.6, 2), rng.uniform(0.2, 0.48, 2)
+    distance: NDArray[np.float64] = np.hypot((down - y) / height, (across - x) / width)
+    return distance
+
+
+def _skin(rng: np.random.Generator) -> NDArray[np.float64]:
+    """A smooth pale field with a darker, ragged spot and some hairs, as a dermatoscope sees."""
+    skin = np.array([rng.uniform(0.7, 0.95), rng.uniform(0.5, 0.75), rng.uniform(0.4, 0.7)])
+    spot = skin * rng.uniform(0.25, 0.7, 3)
+    edge = _ellipse(rng) + 0.8 * (_clouds(1, rng)[..., 0] - 0.5)
+    share = 1 / (1 + np.exp((edge - 0.8) * rng.uniform(4, 30)))[..., None]
+    field = skin * (1 - share) + spot * share + 0.15 * (_clouds(1, rng) - 0.5)
+    for _ in range(int(rng.integers(0, 5))):
+        start, slope = rng.uniform(-SIDE, SIDE), rng.uniform(-2, 2)
+        down, across = np.mgrid[0:SIDE, 0:SIDE]
+        field[np.abs(down - start - slope * across) < rng.uniform(1, 3)] *= 0.4
+    return field
+
+
+def _radiology(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Grey shapes on black: an outline with a bright rim and cloudy inside."""
+    distance = _ellipse(rng)
+    inside = distance < 1
+    grey = inside * (rng.uniform(0.1, 0.4) + rng.uniform(0.2, 0.7) * _clouds(1, rng)[..., 0])
+    grey = grey + rng.uniform(0.2, 0.8) * (np.abs(distance - 0.97) < rng.uniform(0.01, 0.05))
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _land(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Fields, roofs and a road, seen from above."""
+    field = np.array([0.35, 0.4, 0.25]) + 0.3 * (_clouds(3, rng) - 0.5)
+    for _ in range(int(rng.integers(4, 40))):
+        (y, x), (height, width) = rng.integers(0, SIDE, 2), rng.integers(8, 90, 2)
+        field[y : y + height, x : x + width] = rng.uniform(0.15, 0.8) + rng.uniform(-0.1, 0.1, 3)
+    field += 0.25 * (_clouds(1, rng) - 0.5) + rng.normal(0, 0.03, field.shape)
+    return np.rot90(field, int(rng.integers(4)))
+
+
+_LIKENESSES = {"skin": _skin, "radiology": _radiology, "land": _land}
 
 
 def _drawing(kind: str, rng: np.random.Generator) -> Image.Image:
