@@ -239,7 +239,7 @@ _TISSUE_WORDS: dict[str, str] = {
     "mucus": r"mucus|mucin\w*",
     "smooth muscle": r"muscle|muscularis|myocytes?",
     "normal colon mucosa": r"normal|(?:colon\w*|benign) mucosa",
-    "cancer-associated stroma": r"stroma\w*|desmoplas\w*|connective",
+    "cancer-associated stroma": r"stroma(?:l tissue)?\b|connective tissue",
     "adenocarcinoma epithelium": r"adenocarcinoma|carcinoma|tumou?r(?! stroma)|cancer(?!-)|malignan\w*",
     "sharp": r"in focus|sharp",
     "blurred": r"out of focus|blur\w*",

@@ -1,7 +1,7 @@
 """The differential: diagnoses of the knowledge tables ranked by findings and by the words of the request.
 
-Naive Bayes over calibrated heads with the discounts of `choose`. No prevalence is known here: a weak prior favours
-what the tables hold staining figures of, and otherwise the ranking says what the picture and the request favour,
+Naive Bayes over calibrated heads with the discounts of `choose`. No prevalence is known here: ties go to what the
+tables hold more staining figures of, and otherwise the ranking says what the picture and the request favour,
 not what is common. Study groups are never ranked; of close kin (a tumour and its site-specific name) one is named.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,8 +26,12 @@ from .terms import MARKER, NEGATIONS, canonical
 if TYPE_CHECKING:
     from instruction_data.knowledge import Entity, Knowledge
 
-STUDIED = 0.15
-"""Log weight for each e-fold of staining figures in the tables."""
+OF_DIAGNOSES = frozenset({"organ", "category", "disease"})
+"""Kinds of heads whose classes diagnoses fall into."""
+UNSURE = 0.5
+"""Factor of a head that abstains because its first class is not probable enough."""
+STUDIED = 0.03
+"""Log weight for each e-fold of staining figures in the tables: it only breaks ties."""
 OTHER = 0.10
 """Share kept for what the tables do not hold."""
 SITE = 2.0
@@ -78,7 +82,8 @@ def differential(
         unknown = [Candidate("", name, 0.0, "not in the knowledge tables") for name, e in found.items() if e is None]
         prior.clear()
     likeness = _likeness(observations, knowledge)
-    favour = {entity.id: _favour(entity, observations, context, likeness) for entity in entities}
+    heads = _by_findings(knowledge.diagnoses, observations)
+    favour = {entity.id: _favour(entity, heads[entity.id], context, likeness) for entity in entities}
     spread = [weight for weight, _ in favour.values()]
     if not spread or (max(spread) - min(spread) < 1e-9 and not given):
         return tuple(unknown)
@@ -99,17 +104,13 @@ def _given(ranked: Sequence[Entity], shares: Mapping[str, float]) -> list[tuple[
 
 
 def _without_kin(ranked: Sequence[Entity], shares: Mapping[str, float]) -> list[tuple[Entity, float]]:
-    """The ranking with near namesakes joined: colon adenocarcinoma goes under colorectal adenocarcinoma."""
-    kept: list[tuple[Entity, float]] = []
+    """The ranking without near namesakes: beside colorectal adenocarcinoma, colon adenocarcinoma counts as "other"."""
+    kept: list[Entity] = []
     for entity in ranked:
-        for place, (other, share) in enumerate(kept):
-            akin = entity.id in other.kin or other.id in entity.kin
-            if akin and entity_organs(entity) & entity_organs(other):
-                kept[place] = (other, share + shares[entity.id])
-                break
-        else:
-            kept.append((entity, shares[entity.id]))
-    return sorted(kept, key=lambda pair: (-pair[1], pair[0].name, pair[0].id))
+        akin = (other for other in kept if entity.id in other.kin or other.id in entity.kin)
+        if not any(entity_organs(entity) & entity_organs(other) for other in akin):
+            kept.append(entity)
+    return [(entity, shares[entity.id]) for entity in kept]
 
 
 def _likeness(observations: Sequence[Observation], knowledge: Knowledge) -> dict[str, tuple[float, str]]:
@@ -125,53 +126,65 @@ def _likeness(observations: Sequence[Observation], knowledge: Knowledge) -> dict
     return found
 
 
-def _favour(
-    entity: Entity,
-    observations: Sequence[Observation],
-    context: str | None,
-    likeness: Mapping[str, tuple[float, str]],
-) -> tuple[float, list[str]]:
-    """Log weight of a diagnosis by findings and request, and what speaks for it."""
-    said = _as_meaning(entity)
-    weight, why = 0.0, []
+def _by_findings(entities: Sequence[Entity], observations: Sequence[Observation]) -> dict[str, tuple[float, list[str]]]:
+    """By diagnosis: log weight of the heads, and what speaks for it.
+
+    A class of a head shares its probability among the diagnoses that fall into it, so that "another organ", into
+    which very many fall, says little for each.
+    """
+    weights = {entity.id: 0.0 for entity in entities}
+    why: dict[str, list[str]] = {entity.id: [] for entity in entities}
+    said = {entity.id: _as_meaning(entity) for entity in entities}
     seen = [observation for observation in observations if observation.usable]
     for observation in seen:
         for item in observation.evidence:
             finding, kind = item.finding, item.finding.name.partition(" ")[0]
-            if kind not in TRUST or not finding.distribution or not speaks(finding, observation):
+            if kind not in OF_DIAGNOSES or not finding.distribution or not speaks(finding, observation):
                 continue
             spread = dict(finding.distribution)
-            classes = classes_of(said, kind, tuple(spread))
-            if not classes:
-                continue
-            share = math.fsum(w * max(spread[label], FLOOR) for label, w in classes.items())
-            gain = TRUST[kind] * math.log(share * len(spread))
-            weight += gain / len(seen)
-            if gain > 0:
-                best = max(classes, key=lambda label: classes[label] * spread[label])
-                why.append(f"{finding.name}: {best} ({figure(spread[best])})")
+            trust = TRUST[kind] * (UNSURE if finding.abstained else 1.0) / len(seen)
+            mapped = {id: found for id, one in said.items() if (found := classes_of(one, kind, tuple(spread)))}
+            usual: dict[str, float] = defaultdict(float)
+            for classes in mapped.values():
+                for label, share in classes.items():
+                    usual[label] += share / len(mapped)
+            for id, classes in mapped.items():
+                odds = math.fsum(w * max(spread[label], FLOOR) / usual[label] for label, w in classes.items())
+                weights[id] += trust * math.log(odds)
+                best = max(classes, key=lambda label: (classes[label] * spread[label], label))
+                if odds > 1:
+                    why[id].append(f"{finding.name}: {best} ({figure(spread[best])})")
+    return {id: (weight, why[id]) for id, weight in weights.items()}
+
+
+def _favour(
+    entity: Entity, found: tuple[float, list[str]], context: str | None, likeness: Mapping[str, tuple[float, str]]
+) -> tuple[float, list[str]]:
+    """Log weight of a diagnosis by findings, likeness and request, and what speaks for it."""
+    weight, why = found
     if entity.id in likeness:
         weight += likeness[entity.id][0]
-        why.append(likeness[entity.id][1])
-    weight += _by_request(entity, said, context, why)
-    return weight, list(dict.fromkeys(why))
+        why = [*why, likeness[entity.id][1]]
+    gain, words = _by_request(entity, context)
+    return weight + gain, list(dict.fromkeys([*why, *words]))
 
 
-def _by_request(entity: Entity, said: Meaning, context: str | None, why: list[str]) -> float:
-    """Log weight by the words of the request; adds the words for it to `why`."""
+def _by_request(entity: Entity, context: str | None) -> tuple[float, list[str]]:
+    """Log weight by the words of the request, and what in them speaks for the diagnosis."""
     if not context:
-        return 0.0
-    weight = 0.0
-    sites = organs_in(context)
-    if sites and said.organs:
+        return 0.0, []
+    weight, why = 0.0, []
+    organs, sites = entity_organs(entity), organs_in(context)
+    if organs & sites:
         # a tumour of the whole gut is less expected at one site than one that lives only there
-        weight += SITE - 0.5 * math.log(len(said.organs)) if said.organs & sites else -SITE / 2
-        if said.organs & sites:
-            why.append(f"request names {', '.join(sorted(said.organs & sites))}")
+        weight += SITE - 0.5 * math.log(len(organs))
+        why.append(f"request names {', '.join(sorted(organs & sites))}")
+    elif organs and sites:
+        weight -= SITE / 2
     if _names(entity, context):
         weight += NAMED
         why.append("request names it")
-    return weight
+    return weight, why
 
 
 def _names(entity: Entity, context: str) -> bool:

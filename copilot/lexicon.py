@@ -207,7 +207,8 @@ def _notes(evidence: Sequence[Evidence], observations: Sequence[Observation]) ->
     found: dict[str, set[int]] = {}
     for index, item in enumerate(evidence):
         if item.finding.abstained and item.finding.reason:
-            found.setdefault(item.finding.reason, set()).add(index)
+            for part in (item.finding.reason, *item.finding.reason.split("; ")):
+                found.setdefault(part, set()).add(index)
     for seen in observations:
         own = {index for index, item in enumerate(evidence) if item.slide == seen.slide}
         for note in (seen.reason, *seen.notes):

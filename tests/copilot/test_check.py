@@ -74,7 +74,7 @@ TRUE = (
     (
         "The request says melanoma; the picture is rather consistent with colorectal adenocarcinoma epithelium (0.96): "
         "this is a conflict.",
-        "struck",
+        "supported",
     ),
     (
         "The request says melanoma; the picture is consistent with colorectal adenocarcinoma epithelium (0.96): "
