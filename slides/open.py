@@ -31,6 +31,12 @@ _NOT_SLIDES = {
 }
 
 
+_OTHER_TIFF = (
+    "this kind of TIFF (more than 8 bits, separate channels or an unusual colour model) is not read here: "
+    "export it as 8-bit RGB"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """How one file is to be read: what opens it, what its content hash covers, what must be said of it."""
@@ -204,14 +210,27 @@ def _tiff(path: Path) -> list[Found]:
             "the first is shown."
         )
 
+    deep = f"Converted from {directory.bits} bits a channel to 8." if directory.bits > 8 else ""
+    said += [deep] if deep else []
+    if directory.grey:
+        said.append("A greyscale image, not a colour slide: answers about stain and H&E do not apply.")
+
     def tiffslide() -> Reader:
         from .readers.tiff import TiffReader
 
+        if directory.chain_broken:
+            raise SlideDamaged("the file is cut short: a part of its image directory is missing; copy it again")
         if not directory.plain_colour:
-            raise SlideRefused(
-                "a TIFF of more than 8 bits or of separate channels, too large to convert: export it as 8-bit RGB"
-            )
+            raise SlideRefused(_OTHER_TIFF)
         return TiffReader(path, directory)
+
+    def raster() -> Reader:
+        if directory.chain_broken:
+            raise SlideDamaged("the file is cut short: a part of its image directory is missing; copy it again")
+        try:
+            return _raster(path)
+        except (NotASlide, SlideDamaged) as error:
+            raise SlideRefused(_OTHER_TIFF) from error
 
     def way(reader: Callable[[], Reader], conditions: tuple[str, ...]) -> Found:
         return Found(reader, (path,), conditions, directory.stated_mpp, directory.objective)
@@ -219,7 +238,9 @@ def _tiff(path: Path) -> list[Found]:
     both = [way(lambda: _openslide(path), tuple(said)), way(tiffslide, tuple(said))]
     if directory.sub_levels or directory.big_endian:
         both.reverse()
-    return [*both, way(lambda: _raster(path), ())]
+    if directory.bits > 8 and directory.grey:
+        return [way(raster, ()), *both]  # OpenSlide keeps the upper byte: 12-bit data turn black
+    return [*both, way(raster, (deep,) if deep else ())]
 
 
 def _other(path: Path, head: bytes) -> list[Found]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 from collections.abc import Callable
 from threading import Lock
@@ -23,6 +25,11 @@ _SAMPLES = 32
 """Points along the longer side of the overview of a slide that has no small level."""
 
 _SAMPLE_SIDE = 32
+
+_PATCHES = 16
+"""Cells along each side into which an overview with damaged tiles is cut."""
+
+_UNREADABLE_GREY = 128
 
 _LEVEL_TOLERANCE = 1.01
 """A level up to 1 % coarser than asked counts as fine enough: 2.001 serves 2."""
@@ -55,7 +62,8 @@ class PyramidSlide(Slide):
         self._stored = source.level_sizes
         self.levels = tuple(self._level(stored, scale) for stored in self._stored)
         self.bounds = self._bounds(source.bounds, scale)
-        self._has_overview = self._window_pixels(len(self._stored) - 1, self.bounds) <= MOST_PIXELS
+        self._in_memory = source.in_memory
+        self._has_overview = self._in_memory or self._window_pixels(len(self._stored) - 1, self.bounds) <= MOST_PIXELS
         said = [*source.conditions, *scale.conditions, *conditions]
         if not self._has_overview:
             said.append(
@@ -94,7 +102,8 @@ class PyramidSlide(Slide):
         self._cap(width * height)
         level = self._level_for(region, Size(width, height))
         x, y = self._axes(level, region, Size(width, height))
-        self._cap(source_pixels(x, y))
+        if not self._in_memory:
+            self._cap(source_pixels(x, y))
         try:
             return resample(lambda *window: self._decode(level, *window), x, y)
         except RegionUnreadable:
@@ -104,13 +113,20 @@ class PyramidSlide(Slide):
             ) from None
 
     def thumbnail(self, max_px: int) -> Pixels:
-        """The scanned area (`bounds`) with its longer side at most `max_px`, never enlarged."""
+        """The scanned area (`bounds`) with its longer side at most `max_px`, never enlarged.
+
+        Parts that cannot be decoded are mid-grey: an overview must not fail for one damaged tile, nor pass the
+        tile off as empty glass.
+        """
         if max_px < 1:
             raise UsageError("a thumbnail needs a positive size")
         shrink = max(max(self.bounds.width, self.bounds.height) / max_px, 1.0)
         size = Size(max(1, int(self.bounds.width / shrink)), max(1, int(self.bounds.height / shrink)))
         if self._has_overview:
-            return self.read_size(self.bounds, size)
+            try:
+                return self.read_size(self.bounds, size)
+            except RegionUnreadable:
+                return self._patchwork(size)
         sample = Image.fromarray(self._sampled_overview())
         return np.asarray(sample.resize(size, Image.Resampling.BICUBIC))
 
@@ -192,6 +208,20 @@ class PyramidSlide(Slide):
                 except Exception as error:
                     raise SlideError(f"{self.name} can no longer be opened: is the file still there?") from error
 
+    def _patchwork(self, size: Size) -> Pixels:
+        overview = np.full((size.height, size.width, 3), _UNREADABLE_GREY, np.uint8)
+        columns = np.linspace(0, size.width, min(_PATCHES, size.width) + 1).round().astype(int)
+        rows = np.linspace(0, size.height, min(_PATCHES, size.height) + 1).round().astype(int)
+        across, down = self.bounds.width / size.width, self.bounds.height / size.height
+        for top, bottom in itertools.pairwise(rows.tolist()):
+            for left, right in itertools.pairwise(columns.tolist()):
+                x0, x1 = self.bounds.x + round(left * across), self.bounds.x + round(right * across)
+                y0, y1 = self.bounds.y + round(top * down), self.bounds.y + round(bottom * down)
+                part = Region(x0, y0, max(1, x1 - x0), max(1, y1 - y0))
+                with contextlib.suppress(RegionUnreadable):
+                    overview[top:bottom, left:right] = self.read_size(part, (right - left, bottom - top))
+        return overview
+
     def _sampled_overview(self) -> Pixels:
         with self._lock:
             if self._overview is not None:
@@ -207,7 +237,10 @@ class PyramidSlide(Slide):
                 x = min(int((box.x + (column + 0.5) * step) / across), max(0, stored.width - _SAMPLE_SIDE))
                 y = min(int((box.y + (row + 0.5) * step) / down), max(0, stored.height - _SAMPLE_SIDE))
                 side = (min(_SAMPLE_SIDE, stored.width), min(_SAMPLE_SIDE, stored.height))
-                overview[row, column] = self._decode(level, x, y, *side).mean(axis=(0, 1)).round()
+                try:
+                    overview[row, column] = self._decode(level, x, y, *side).mean(axis=(0, 1)).round()
+                except RegionUnreadable:
+                    overview[row, column] = _UNREADABLE_GREY
         with self._lock:
             self._overview = overview
         return overview

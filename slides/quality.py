@@ -28,6 +28,7 @@ medians of 0.23 to 0.33 on most sets, of 1 µm 0.16 to 0.20."""
 _TILES = 12
 _TILE = 256
 
+_LEAST_SIDE = 48
 _QUIET = 1e-6
 
 
@@ -109,11 +110,13 @@ def _sample(
     places = _spread(tile_grid(mask, region, side, min_tissue=0.5) or tile_grid(mask, region, side, min_tissue=0.05))
     tiles, read = [], []
     for place in places:
+        part = place.intersect(region) or place  # a tile wider than the region would show its white surroundings
+        size = Size(max(1, round(part.width / downsample)), max(1, round(part.height / downsample)))
         try:
-            tiles.append(slide.read_size(place, Size(_TILE, _TILE)))
+            tiles.append(slide.read_size(part, size))
         except (RegionUnreadable, RegionTooLarge):
             continue
-        read.append(place)
+        read.append(part)
     return tiles, read, None if slide.mpp is None else slide.mpp * downsample
 
 
@@ -136,8 +139,8 @@ def _focus(slide: Slide, region: Region, tiles: list[Pixels], places: list[Regio
     reason = None
     if background_of(slide).field != "bright field":
         reason = "the slide shows no bright-field tissue"
-    elif not tiles:
-        reason = "no tissue to judge"
+    elif not tiles or min(min(tile.shape[:2]) for tile in tiles) < _LEAST_SIDE:
+        reason = "too little tissue to judge"
     elif mpp is not None and mpp > COARSEST_FOCUS_MPP:
         reason = f"{mpp:.3g} µm/px is too coarse to judge focus"
     if reason is not None:
@@ -156,8 +159,8 @@ def _stain_colour(slide: Slide, tiles: list[Pixels]) -> Finding:
         return Finding("stain_colour", label=background.field, source="measured")
     if not tiles:
         return Finding("stain_colour", label="blank", source="measured")
-    side = min(min(tile.shape[:2]) for tile in tiles)
-    joined = np.concatenate([tile[:side, :side] for tile in tiles]) if len(tiles) > 1 else tiles[0]
+    width = min(tile.shape[1] for tile in tiles)
+    joined = np.concatenate([tile[:, :width] for tile in tiles])
     return Finding(
         "stain_colour", label=stain_colour(joined, background.glass, background.threshold), source="measured"
     )

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import RegionTooLarge, RegionUnreadable, SlideDamaged
-from .geometry import Region
+from .geometry import Region, Size
 from .pyramid import PyramidSlide
+from .slide import Pixels
 
 _GRID = 5
 """Places along each side of level 0: corners, centre and last tile among them."""
 
 _SIDE = 32
+_OVERVIEW = 256
+
+_DAMAGED = "Parts of the slide are damaged and cannot be read, nothing is said about them"
 
 
 def survey(slide: PyramidSlide) -> list[str]:
@@ -19,29 +23,39 @@ def survey(slide: PyramidSlide) -> list[str]:
 
     Raises `SlideDamaged` when most sampled places of level 0, or any other whole level, cannot be decoded.
     """
-    conditions = _unreadable(slide)
-    if said := _empty(slide):
-        conditions.append(said)
-    return conditions
+    lost, tried = _unreadable(slide)
+    overview = _overview(slide)
+    if lost:
+        first = lost[len(lost) // 2]
+        damage = f"{_DAMAGED}: {len(lost)} of {tried} places tried, one at x {first.x} y {first.y}."
+    else:
+        damage = f"{_DAMAGED}." if overview is None else None
+    return [said for said in (damage, None if overview is None else _empty(overview)) if said]
 
 
-def _unreadable(slide: PyramidSlide) -> list[str]:
+def _unreadable(slide: PyramidSlide) -> tuple[list[Region], int]:
     places = _places(slide.bounds)
     lost = [place for place in places if not _reads(slide, place, 1.0)]
     if len(lost) > len(places) // 2:
         raise SlideDamaged("most of the slide cannot be decoded: the file is damaged; export or copy it again")
     for number, level in enumerate(slide.levels[1:], 1):
         side = int(_SIDE * level.downsample)
-        places_here = [_centred(slide.bounds, fx, fy, side) for fx, fy in ((0.5, 0.5), (0, 0), (1, 1))]
-        if not any(_reads(slide, place, level.downsample) for place in places_here):
+        here = [_centred(slide.bounds, fx, fy, side) for fx, fy in ((0.5, 0.5), (0, 0), (1, 1))]
+        if not any(_reads(slide, place, level.downsample) for place in here):
             raise SlideDamaged(f"level {number} of the slide cannot be decoded: export or copy the file again")
-    if not lost:
-        return []
-    first = lost[len(lost) // 2]
-    return [
-        f"Parts of the slide are damaged and cannot be read: {len(lost)} of {len(places)} places tried, "
-        f"one at x {first.x} y {first.y}. Nothing is said about them."
-    ]
+    return lost, len(places)
+
+
+def _overview(slide: PyramidSlide) -> Pixels | None:
+    """The overview, None where a part of it cannot be decoded."""
+    shrink = max(1.0, max(slide.bounds.width, slide.bounds.height) / _OVERVIEW)
+    size = Size(max(1, int(slide.bounds.width / shrink)), max(1, int(slide.bounds.height / shrink)))
+    try:
+        return slide.read_size(slide.bounds, size)
+    except RegionTooLarge:
+        return slide.thumbnail(_OVERVIEW)
+    except RegionUnreadable:
+        return None
 
 
 def _places(bounds: Region) -> list[Region]:
@@ -64,11 +78,7 @@ def _reads(slide: PyramidSlide, place: Region, downsample: float) -> bool:
     return True
 
 
-def _empty(slide: PyramidSlide) -> str | None:
-    try:
-        overview = slide.thumbnail(256)
-    except (RegionUnreadable, RegionTooLarge):
-        return None
+def _empty(overview: Pixels) -> str | None:
     if np.percentile(overview.max(axis=2), 99.5) < 24:
         return "No tissue found: the image is black (perhaps fluorescence, or a failed export)."
     if np.percentile(overview.min(axis=2), 0.5) > 200 and float(overview.std(axis=(0, 1)).max()) < 3:

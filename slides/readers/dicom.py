@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import pydicom.config
 from wsidicom import WsiDicom
 
 from ..errors import NotASlide, SlideDamaged, SlideRefused
 from ..geometry import Size
 from ..slide import Pixels
 from .source import COARSEST_PIXEL_SPACING, Source, on_white
+
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE  # its warnings quote header values
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 """SOP class of VL Whole Slide Microscopy Image Storage."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ import tifffile
 from ..errors import NotASlide, SlideDamaged, SlideRefused
 from ..geometry import Region, Size
 from .markup import ome_scale
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what a damaged header holds; we say it once
 
 LONGEST_SIDE = 2_000_000
 LARGEST_CHUNK = 64 * 2**20
@@ -32,6 +36,11 @@ class TiffDirectory:
     """True where reduced levels lie in SubIFDs, which OpenSlide does not look into."""
     plain_colour: bool
     """True for 8-bit grey, RGB or RGBA that tiffslide decodes as such."""
+    grey: bool
+    bits: int
+    """Bits of one sample."""
+    chain_broken: bool
+    """True where a further directory should lie past the end of the file: the file is cut short."""
     planes: int
     """Pages of the first page's size that are no part of a pyramid: channels, focal planes or a document."""
     stated_mpp: tuple[float, float] | None
@@ -130,6 +139,9 @@ def _facts(tiff: Any, page: Any, levels: list[Any]) -> TiffDirectory:
         big_endian=tiff.byteorder == ">",
         sub_levels=bool(page.subifds) and len(levels) > 1,
         plain_colour=samples_ok and colour in _COLOURS_WE_LEAVE and converted,
+        grey=page.samplesperpixel == 1 and colour in {"MINISBLACK", "MINISWHITE"},
+        bits=page.bitspersample,
+        chain_broken=_chain_broken(tiff),
         planes=planes,
         stated_mpp=mpp,
         objective=objective,
@@ -138,12 +150,20 @@ def _facts(tiff: Any, page: Any, levels: list[Any]) -> TiffDirectory:
     )
 
 
+def _chain_broken(tiff: Any) -> bool:
+    """True when the last directory that could be read points to another one."""
+    form = tiff.tiff
+    tiff.filehandle.seek(tiff.pages.next_page_offset)
+    pointer = tiff.filehandle.read(form.offsetsize)
+    return len(pointer) == form.offsetsize and bool(struct.unpack(form.offsetformat, pointer)[0])
+
+
 def _planes(tiff: Any, size: Size) -> int:
     if tiff.is_svs or tiff.is_ndpi or tiff.is_scn or tiff.is_philips or tiff.is_bif:
         return 1  # further pages are levels and associated images
     return sum(
-        (page.imagewidth, page.imagelength) == size and not int(getattr(page, "subfiletype", 0) or 0) & 1
-        for page in tiff.pages[:_MOST_PAGES]
+        (page.imagewidth, page.imagelength) == size and not int(page.subfiletype or 0) & 1
+        for page in (page.keyframe for page in tiff.pages[:_MOST_PAGES])
     )
 
 

@@ -28,6 +28,9 @@ _DAMAGED = "the image is cut short or damaged: export or copy it again"
 
 _MARKS = (b"\xff\xd8\xff", b"\x89PNG", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP")
 
+_BROKEN = (OSError, ValueError, TypeError, LookupError, OverflowError, SyntaxError)
+"""What Pillow raises for damaged headers."""
+
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
 
@@ -43,20 +46,23 @@ class RasterReader:
         self._image: Image.Image | None = None
         self._lock = Lock()
         with _open(path) as image:
-            size = Size(*image.size)
-            if size.width * size.height > LARGEST:
+            if image.width * image.height > LARGEST:
                 raise SlideRefused(_TOO_LARGE)
-            turned = _orientation(image)
-            if turned in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow has swapped a TIFF's sides already
+            try:
+                self._turned = _orientation(image)
+                conditions = _conditions(image, self._turned)
+            except _BROKEN as error:
+                raise SlideDamaged(_DAMAGED) from error
+            size = Size(*image.size)
+            if self._turned in (5, 6, 7, 8) and image.format != "TIFF":  # Pillow has swapped a TIFF's sides already
                 size = Size(size.height, size.width)
-            conditions = _conditions(image, turned)
-            self.source = Source(kind=_kind(image), level_sizes=(size,), conditions=conditions)
+            self.source = Source(kind=_kind(image), level_sizes=(size,), in_memory=True, conditions=conditions)
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Pixels:
         """RGB pixels of a window."""
         with self._lock:
             if self._image is None:
-                self._image = _decode(self._path)
+                self._image = _decode(self._path, self._turned)
             return np.asarray(self._image.crop((x, y, x + width, y + height)))
 
     def close(self) -> None:
@@ -75,7 +81,7 @@ def _open(path: Path) -> Image.Image:
         raise NotASlide("the content is neither a slide nor an image that can be opened") from error
     except Image.DecompressionBombError as error:
         raise SlideRefused(_TOO_LARGE) from error
-    except (OSError, ValueError, TypeError, LookupError, OverflowError, SyntaxError) as error:
+    except _BROKEN as error:
         raise SlideDamaged(_DAMAGED) from error
 
 
@@ -84,6 +90,8 @@ def _kind(image: Image.Image) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking further would decode the whole image
     tags = image.tag_v2 if image.format == "TIFF" else image.getexif()  # type: ignore[attr-defined]
     return int(tags.get(0x0112, 1) or 1)
 
@@ -114,10 +122,10 @@ def _conditions(image: Image.Image, turned: int) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _decode(path: Path) -> Image.Image:
+def _decode(path: Path, turned: int) -> Image.Image:
     with _open(path) as image:
         image.load()
-        if image.format != "TIFF":  # Pillow turns a TIFF itself while loading
+        if image.format != "TIFF" and turned != 1:  # Pillow turns a TIFF itself while loading
             ImageOps.exif_transpose(image, in_place=True)
         if image.mode in _DEEP:
             return _scaled(image)

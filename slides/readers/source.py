@@ -31,6 +31,8 @@ class Source:
     coarsest_mpp: float = COARSEST_RESOLUTION_TAG
     objective: float | None = None
     bounds: Region | None = None
+    in_memory: bool = False
+    """True where the file is decoded whole once, so that large windows cost no further decoding."""
     conditions: tuple[str, ...] = field(default=())
 
 

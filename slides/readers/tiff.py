@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +14,8 @@ from ..geometry import Region, Size
 from ..slide import Pixels
 from .directory import TiffDirectory
 from .source import Source, on_white
+
+warnings.filterwarnings("ignore", module="tiffslide")  # notes on metadata we do not use
 
 
 class TiffReader:
