@@ -92,7 +92,7 @@ def _view(plan: Plan, seen: Seen) -> list[Statement]:
             said += told.get(name, []) + untold.get(name, [])
     for name in (*names, "measure"):
         said += told[name]
-    said += [s for name in names for s in untold[name]]
+    said += [s for name in ("category", "organ", "stain") for s in untold[name]]  # a head out of its organ has no say
     said += wording.resembles(seen)
     focus = seen.at("focus")
     if focus is not None and focus[1].finding.label != "sharp":
