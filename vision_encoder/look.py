@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from slides.quality import measure_quality
 
 from slides import Evidence, Finding, Pixels, Region, RegionUnreadable, Slide, UsageError
+from slides.quality import measure_quality
 from slides.tissue import tissue_mask
 
 from .field import Field
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .retrieval import Atlas
 
 COARSEST_MPP = 4.0
+SMALLEST_PX = 32
 CHUNK = 8
 FIELDS_SHOWN = 6
 FIELDS_MEASURED = 8
@@ -60,11 +62,13 @@ class Eye:
         self.heads = heads
         self.atlas = atlas
         self._seen: OrderedDict[tuple[str, str, Region, float | None], Observation] = OrderedDict()
+        self._lock = Lock()
 
     @property
     def weights_sha256(self) -> dict[str, str]:
         """Hash of each weights file that looking uses."""
-        return {"encoder": self.encoder.sha256, "heads": str(self.heads.card["sha256"])}
+        hashes = {"encoder": self.encoder.sha256, "heads": str(self.heads.card["sha256"])}
+        return hashes if self.atlas is None else {**hashes, "atlas": str(self.atlas.card["sha256"])}
 
     def look(
         self, slide: Slide, region: Region | None = None, *, halted: Callable[[], bool] = lambda: False
@@ -79,14 +83,16 @@ class Eye:
             width, height = slide.size
             raise UsageError(f"the region lies outside the slide, which is {width} x {height} px")
         key = (slide.fingerprint, slide.name, view, slide.mpp)
-        if key in self._seen:
-            self._seen.move_to_end(key)
-            return self._seen[key]
+        with self._lock:
+            if (known := self._seen.get(key)) is not None:
+                self._seen.move_to_end(key)
+                return known
         observation = yield from self._look(slide, view, region is None, halted)
         if not halted():
-            self._seen[key] = observation
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
+            with self._lock:
+                self._seen[key] = observation
+                if len(self._seen) > REMEMBERED:
+                    self._seen.popitem(last=False)
         return observation
 
     def _look(
@@ -100,7 +106,7 @@ class Eye:
         except RegionUnreadable as error:
             return Observation(slide.name, view, slide.mpp, (), 0, 0, False, str(error), slide.conditions)
         notes = [*slide.conditions, *mask.removed]
-        if (reason := _nothing_to_read(slide, quality)) is not None:
+        if (reason := _nothing_to_read(slide, view, quality)) is not None:
             return Observation(slide.name, view, slide.mpp, quality, 0, 0, False, reason, tuple(notes))
         plan = plan_tiles(slide, view, mask, whole=whole)
         notes += plan.notes
@@ -207,12 +213,14 @@ def load_eye(encoder: str = "embedded") -> Eye:
     return Eye(loaded, load_heads(loaded), load_atlas(loaded))
 
 
-def _nothing_to_read(slide: Slide, quality: Sequence[Evidence]) -> str | None:
+def _nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
     """Why there is nothing to speak about, in one sentence, or None."""
     found = {item.finding.name: item.finding for item in quality}
     colour = found["stain_colour"].label if "stain_colour" in found else None
     if colour in NOT_SEEN:
         return NOT_SEEN[colour]
+    if min(view.width, view.height) < SMALLEST_PX:
+        return f"only {view.width} x {view.height} px: too small to show cells"
     if slide.mpp is not None and slide.mpp > COARSEST_MPP:
         return f"too coarse for cells: {slide.mpp:.3g} µm/px, {COARSEST_MPP:g} or finer is needed"
     share = found["tissue_share"].value if "tissue_share" in found else None
@@ -235,8 +243,8 @@ def _speaking(reading: Reading, tiles: Sequence[Region]) -> tuple[Region, ...]:
 
 
 def _stain_of(stain: Finding | None, quality: Sequence[Evidence]) -> str:
-    """The stain to measure by: the head's word, or the colours where it abstains."""
-    if stain is not None and stain.label and not stain.abstained:
-        return stain.label
+    """The stain to measure by: the head's word, or the colours where it abstains or the brown is red."""
     colour = next((item.finding.label for item in quality if item.finding.name == "stain_colour"), None)
-    return colour or ""
+    if stain is None or not stain.label or stain.abstained or (stain.label == "IHC" and colour == "red chromogen"):
+        return colour or ""
+    return stain.label

@@ -19,6 +19,8 @@ from .nuclei import WORKING_MPP
 from .validation import Validation, load_validation
 
 FEWEST_NUCLEI = 20
+LEAST_TISSUE_PX = 4000
+"""1000 µm² at the working scale: room for a handful of nuclei."""
 NUCLEAR_PATTERN = 0.7
 """Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
@@ -41,8 +43,8 @@ def measure_together(
 ) -> tuple[Evidence, ...]:
     """The same over several fields of `region` at one µm/px, pooled; intervals span them."""
     dye = _dye(stain)
-    refusal = _refusal(dye, mpp, stain)
     measured = measure_fields(fields, mpp, dye)
+    refusal = _refusal(dye, mpp, measured)
     findings = [_clear_space(measured)]
     if refusal is not None or dye is None:
         findings = [
@@ -89,14 +91,14 @@ def _dye(stain: str) -> Dye | None:
     return "H&E" if lowered in ("he", "h&e", "h&e-like") else None
 
 
-def _refusal(dye: Dye | None, mpp: float | None, stain: str) -> str | None:
+def _refusal(dye: Dye | None, mpp: float | None, measured: Sequence[FieldMeasures]) -> str | None:
     """Why nuclei cannot be measured at all here, or None."""
     if mpp is not None and mpp > COARSEST_MPP:
         return f"too coarse for nuclei: {mpp:.2g} µm/px, 1.0 or finer is needed"
     if dye is None:
-        return (
-            f"nuclei are measured on H&E and on brown immunohistochemistry only, not on {stain or 'an unknown stain'}"
-        )
+        return "nuclei are measured on H&E and on brown immunohistochemistry only, and this is neither"
+    if sum(item.blocks[:, 1].sum() for item in measured) < LEAST_TISSUE_PX:
+        return "there is too little tissue here to measure nuclei in"
     return None
 
 
@@ -113,8 +115,6 @@ def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: 
             reason = STATE_SCALE
         elif measure.per_nucleus and len(rows) < FEWEST_NUCLEI:
             reason = f"only {len(rows)} whole nuclei were found, {FEWEST_NUCLEI} are needed"
-        elif not len(rows):
-            reason = "there is too little tissue in these fields"
         if reason is not None:
             findings.append(Finding(measure.name, abstained=True, reason=reason, scope=scope, source=SOURCE))
             continue

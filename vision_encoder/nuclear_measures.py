@@ -58,6 +58,18 @@ def _stretch(field: FieldMeasures) -> Floats:
     return field.nuclei.elongation[field.nuclei.inside]
 
 
+def _spacings(field: FieldMeasures) -> Floats:
+    """Distance of each nucleus to the nearest other one in px, those nearer to the edge than that left out."""
+    from scipy.spatial import cKDTree
+
+    centres = field.nuclei.centres
+    if len(centres) < 2:
+        return np.zeros(0)
+    distance = cKDTree(centres).query(centres, k=2)[0][:, 1]
+    margin = np.minimum(centres, np.asarray(field.tissue.shape) - 1 - centres).min(axis=1)
+    return np.asarray(distance[distance < margin])
+
+
 def _density(blocks: Floats) -> Floats:
     return np.asarray(blocks[..., 0].sum(-1) / blocks[..., 1].sum(-1) / SQUARE_UM * 1e6)
 
@@ -68,6 +80,10 @@ def _share(blocks: Floats) -> Floats:
 
 def _median_area(areas: Floats) -> Floats:
     return np.asarray(np.median(areas, axis=-1) * SQUARE_UM)
+
+
+def _median_spacing(spacings: Floats) -> Floats:
+    return np.asarray(np.median(spacings, axis=-1) * WORKING_MPP)
 
 
 def _variation(areas: Floats) -> Floats:
@@ -83,5 +99,6 @@ NUCLEAR_MEASURES = (
     NuclearMeasure("nuclear_area", "µm²", True, True, _areas, _median_area),
     NuclearMeasure("nuclear_area_variation", "ratio", True, False, _areas, _variation),
     NuclearMeasure("nuclear_share", "share", False, False, _blocks, _share),
+    NuclearMeasure("nuclear_spacing", "µm", True, True, _spacings, _median_spacing),
     NuclearMeasure("nuclear_elongation", "ratio", True, False, _stretch, _median),
 )

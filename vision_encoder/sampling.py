@@ -41,21 +41,16 @@ class TilePlan:
 
 def plan_tiles(slide: Slide, view: Region, mask: TissueMask, *, whole: bool) -> TilePlan:
     """At most 16 tiles of a box, 64 of a whole slide, every stretch of the tissue represented."""
+    most = MOST_IN_SLIDE if whole else MOST_IN_BOX
     side = TILE_PX if slide.mpp is None else round(TILE_UM / slide.mpp)
     if slide.mpp is not None and min(view.width, view.height) < side * 1.25:
-        return _frame(view, slide.mpp)
+        return _frame(view, slide.mpp, most)
     if slide.mpp is None and max(view.width, view.height) <= WHOLE_PX:
-        return _frame(view, None)
+        return _frame(view, None, most)
     side = _fitted(view, side)
-    most = MOST_IN_SLIDE if whole else MOST_IN_BOX
     tiles = _grid(mask, view, side)
     chosen = spread(tiles, most, seed=view.area % 2**32)
-    notes: tuple[str, ...] = ()
-    if len(tiles) > len(chosen):
-        notes = (
-            f"{len(chosen)} of {len(tiles)} tissue fields were looked at, spread over the tissue; "
-            "what lies between them was not seen.",
-        )
+    notes = _left_out(len(chosen), len(tiles))
     sizes = (TILE_PX,) * len(chosen)
     if slide.mpp is None:
         return TilePlan(chosen, sizes, len(tiles), None, None, notes=notes)
@@ -100,18 +95,28 @@ def _grid(mask: TissueMask, view: Region, side: int) -> tuple[Region, ...]:
     return ()
 
 
-def _frame(view: Region, mpp: float | None) -> TilePlan:
+def _frame(view: Region, mpp: float | None, most: int) -> TilePlan:
     """Squares over the whole of a small view, and its quarters where it has pixels enough."""
     side = min(view.width, view.height)
     squares = _squares(view, side)
-    half = side // 2
-    quarters = _squares(view, half) if mpp is None and side >= QUARTERED_PX else []
-    tiles = (*squares, *quarters)[:MOST_IN_BOX]
+    quarters = _squares(view, side // 2) if mpp is None and side >= QUARTERED_PX else []
+    tiles = (*spread(squares, most, seed=0), *quarters)
+    available = len(squares) + len(quarters)
+    notes = _left_out(len(tiles), available)
     if mpp is not None:
-        size, read_at = TILE_PX, max(TILE_UM / TILE_PX, mpp)
-        return TilePlan(tiles, (size,) * len(tiles), len(tiles), read_at, side * mpp, framed=True)
+        read_at = max(TILE_UM / TILE_PX, mpp)
+        return TilePlan(tiles, (TILE_PX,) * len(tiles), available, read_at, side * mpp, True, notes)
     sizes = tuple(min(tile.width, 2 * TILE_PX) for tile in tiles)
-    return TilePlan(tiles, sizes, len(tiles), None, None, framed=True)
+    return TilePlan(tiles, sizes, available, None, None, True, notes)
+
+
+def _left_out(seen: int, available: int) -> tuple[str, ...]:
+    if seen >= available:
+        return ()
+    return (
+        f"{seen} of {available} tissue fields were looked at, spread over the tissue; "
+        "what lies between them was not seen.",
+    )
 
 
 def _squares(view: Region, side: int) -> list[Region]:

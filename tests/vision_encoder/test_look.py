@@ -17,6 +17,8 @@ from vision_encoder.look import Eye, Progress
 from vision_encoder.observation import Observation
 from vision_encoder.sampling import plan_tiles, spread
 
+UNREADABLE = ("hamamatsu-fluorescence-tritc.ndpi", "dicom-camelyon-lowres", "tiny-16px.svs")
+
 
 def eye(stain: str = "HE") -> Eye:
     return Eye(ColourEncoder(), FixedHeads(stain), FixedAtlas())
@@ -233,10 +235,24 @@ def test_every_slide_of_the_manifest_gives_an_observation(shared_data: Path) -> 
     with (folder / "manifest.csv").open(encoding="utf-8", newline="") as lines:
         names = [row["file"].split(" ")[0] for row in csv.DictReader(lines)]
     for name in names:
-        if name == "tiny-16px.svs":
-            continue
         with open_slide(folder / name) as opened:
             observation = looked(eye(), opened)
         assert isinstance(observation, Observation), name
         assert observation.usable or observation.reason, name
-        assert observation.usable == (name not in ("hamamatsu-fluorescence-tritc.ndpi", "dicom-camelyon-lowres")), name
+        assert observation.usable == (name not in UNREADABLE), name
+
+
+def test_the_shipped_eye_says_what_it_may_about_a_real_box(shared_data: Path) -> None:
+    from vision_encoder.look import load_eye
+
+    seeing = load_eye()
+    with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as opened:
+        observation = looked(seeing, opened, Region(600, 900, 512, 512))
+    assert observation.usable
+    stain = observation.find("stain")
+    assert stain is not None
+    assert stain.finding.label == "HE"
+    spoken = [item.finding for item in observation.evidence if not item.finding.abstained]
+    assert len(spoken) >= 6
+    assert all(finding.source for finding in spoken)
+    assert set(seeing.weights_sha256) == {"encoder", "heads", "atlas"}
