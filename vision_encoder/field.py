@@ -21,6 +21,7 @@ from .nuclei import (
     find_nuclei,
     overall_threshold,
     smoothed,
+    without,
 )
 
 Floats = NDArray[np.float32]
@@ -130,9 +131,14 @@ def _nuclei(densities: Sequence[Floats], tissues: Sequence[Bools], dye: Dye) -> 
     """Nuclei of each field and the smoothed dye they were found in, all under one threshold."""
     if dye == "H&E":
         vectors = stains.stain_vectors(densities)
-        smooth = [smoothed(stains.concentrations(density, vectors)[..., 0]) for density in densities]
+        amounts = [stains.concentrations(density, vectors) for density in densities]
+        smooth = [smoothed(amount[..., 0]) for amount in amounts]
         overall = overall_threshold(smooth, tissues)
-        return [(find_nuclei(amount, overall), amount) for amount in smooth]
+        found = [find_nuclei(amount, overall) for amount in smooth]
+        return [
+            (without(nuclei, amount[..., 1], amount[..., 0]), blurred)
+            for nuclei, amount, blurred in zip(found, amounts, smooth, strict=True)
+        ]
     amounts = [stains.concentrations(density, BROWN) for density in densities]
     # the threshold is between blue nuclei and the rest: brown ones would draw it above them
     blue = [tissue & ~_brown(amount) for tissue, amount in zip(tissues, amounts, strict=True)]

@@ -20,6 +20,7 @@ WORKING_MPP = 0.5
 """µm/px at which every length below was chosen."""
 SMALLEST_PX, LARGEST_PX = 48, 1200
 """12 and 300 µm²: smaller is debris or a sliver of a nucleus, larger a clump."""
+MOST_ELONGATED = 5.0
 WINDOW_PX = 33
 SEED_SPACING_PX = 4
 OTSU_SHARE = 0.3
@@ -115,6 +116,16 @@ def describe(labels: Labels) -> Nuclei:
     top, left, bottom, right = labels[0], labels[:, 0], labels[-1], labels[:, -1]
     centres = np.stack([y, x], axis=-1)
     return Nuclei(labels, areas, centres, elongation, free_of(top, left, bottom, right), free_of(top, left))
+
+
+def without(nuclei: Nuclei, rival: Floats, amount: Floats) -> Nuclei:
+    """The nuclei less strands, and less objects with more of a rival dye than of the nuclear one, both (h, w)."""
+    if not len(nuclei):
+        return nuclei
+    within = nuclei.labels > 0
+    excess = np.bincount(nuclei.labels[within], (amount - rival)[within], minlength=len(nuclei) + 1)
+    keep = np.concatenate([[False], (excess[1:] > 0) & (nuclei.elongation <= MOST_ELONGATED)])
+    return nuclei if keep[1:].all() else describe(np.asarray((np.cumsum(keep) * keep)[nuclei.labels], dtype=np.int32))
 
 
 def explained(smooth: Floats, nuclei: Nuclei) -> float:
