@@ -191,7 +191,19 @@ def report(asked: Sequence[Asked], choices: Sequence[Choice], blank: Sequence[Ch
             f"{key[0]:15} {key[1]:8} {n:5d} {right / n:7.2f} {answered_right:>12} {1 - told / n:10.2f} "
             f"{prior / n:11.2f} {chance / n:7.2f} {seen_nothing / n:7.2f}"
         )
+    _calibration(
+        [(max(c.probabilities), c.index == q.right) for q, c in zip(asked, choices, strict=True) if not c.abstained]
+    )
     print(f"same probabilities in {ORDERS} other orders and with letters: {sum(alike)} of {len(alike)}")
+
+
+def _calibration(told: Sequence[tuple[float, bool]]) -> None:
+    """Mean probability of the option taken beside how often it was right, in five bins."""
+    for low, high in itertools.pairwise((0.0, 0.4, 0.6, 0.8, 0.9, 1.01)):
+        part = [(p, right) for p, right in told if low <= p < high]
+        if part:
+            mean, share = np.mean([p for p, _ in part]), np.mean([right for _, right in part])
+            print(f"said {mean:.2f}, right {share:.2f} of {len(part)}")
 
 
 def main() -> None:
