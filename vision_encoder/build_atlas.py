@@ -97,8 +97,10 @@ def _cases(tiles: ReferenceTiles, at_most: int, seed: int) -> tuple[list[Referen
     A whole-slide case is a case; single tiles of one set and disease stand together as one.
     """
     keys = [
-        (source, group if kind == "cases" else disease)
-        for source, kind, group, disease in zip(tiles.source, tiles.kind, tiles.group, tiles.disease, strict=True)
+        (source, f"{group}/{title}" if kind == CASES else disease)
+        for source, kind, group, title, disease in zip(
+            tiles.source, tiles.kind, tiles.group, tiles.title, tiles.disease, strict=True
+        )
     ]
     members: dict[tuple[str, str], list[int]] = {}
     for position, key in enumerate(keys):
@@ -172,7 +174,9 @@ def _agreement(
         ]
         rows.setdefault(size, []).append((number, found))
     return {
-        str(size): [(_knots(found, units, rank, 1), _knots(found, units, rank, 2)) for rank in range(RANKS)]
+        str(size): [
+            (_knots(found, units, rank, 1), _knots(found, units, rank, 2)) for rank in range(min(RANKS, len(cases)))
+        ]
         for size, found in rows.items()
     }
 

@@ -93,8 +93,8 @@ def _timm(architecture: str, weights: Path) -> _Built:
 def _open_clip(architecture: str, weights: Path) -> _Built:
     import open_clip
 
-    # A path as `pretrained` is read from disk; `load_weights_only` refuses pickled code.
-    model = open_clip.create_model(architecture, pretrained=str(weights), load_weights_only=True)
+    # A path as `pretrained` is read from disk; `weights_only` refuses pickled code.
+    model = open_clip.create_model(architecture, pretrained=str(weights), weights_only=True)
     settings: dict[str, Any] = open_clip.get_model_preprocess_cfg(model)
     side = settings["size"]
     side = side if isinstance(side, int) else side[0]

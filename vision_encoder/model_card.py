@@ -106,7 +106,7 @@ def _row(result: HeadResult) -> str:
         _interval(result.colour),
         f"{result.majority:.2f}",
         f"{result.ece:.2f}",
-        f"{result.covered}/{result.bags} = {result.covered / result.bags:.2f} ({interval.low:.2f}–{interval.high:.2f})",
+        coverage,
         f"{result.set_size:.1f}",
         f"{result.abstained:.2f}",
         f"{right}/{spoken}",
