@@ -19,7 +19,7 @@ from .answer import Claim, Question
 from .claims import ALLOWED, ASKED, MARK, Clause, Struck, clauses, plain
 from .lexicon import Lexicon, advice, lexicon, words_left
 from .limits import is_limit, says_scale_unknown
-from .rules import Support, bind_figures, judge_mentions
+from .rules import Support, bind_figures, judge_mentions, subjects
 from .sentences import split_sentences
 
 __all__ = ["Cited", "Ground", "check_sentence", "split_sentences"]
@@ -65,7 +65,9 @@ def check_sentence(text: str, ground: Ground) -> Claim:
             raise Struck("it holds signs that are not plain text")
         support.evidence |= noted
         parts = list(clauses(marked.lower(), mentions))
-        support.unclassified = _says_unclassified(parts, ground)
+        if (untold := _unclassified(parts, ground)) is not None:
+            support.unclassified = True
+            support.evidence |= untold
         for part in parts:
             _judge(part, words, ground, support)
     except Struck as struck:
@@ -99,13 +101,25 @@ def _judge(clause: Clause, words: Lexicon, ground: Ground, support: Support) -> 
     bind_figures(clause, left, ground, support)
 
 
-def _says_unclassified(parts: Sequence[Clause], ground: Ground) -> bool:
-    """True when the sentence says that a class is not told; raises `Struck` when every class is."""
-    if not any(part.unclassified and not is_limit(part.said) for part in parts):
-        return False
-    if all(_told(item) for item in ground.evidence if item.finding.distribution):
-        raise Struck("what was looked for is classified")
-    return True
+def _unclassified(parts: Sequence[Clause], ground: Ground) -> set[int] | None:
+    """Evidence of which a sentence says that it is not classified, None when it says so of nothing.
+
+    Raises `Struck` when what it names is classified.
+    """
+    saying = [part for part in parts if part.unclassified and not is_limit(part.said)]
+    found: set[int] = set()
+    for part in saying:
+        kinds = subjects(part.text)
+        spoken = [
+            index
+            for index, item in enumerate(ground.evidence)
+            if item.finding.distribution and (not kinds or item.finding.name.partition(" ")[0] in kinds)
+        ]
+        untold = {index for index in spoken if not _told(ground.evidence[index])}
+        if not untold:
+            raise Struck("what was looked for is classified" if spoken else "nothing of the kind was looked for")
+        found |= untold if kinds else set()
+    return found if saying else None
 
 
 def _told(item: Evidence) -> bool:

@@ -57,6 +57,11 @@ class Support:
     """It states how much was looked at, which is true of an observation."""
 
 
+def subjects(text: str) -> frozenset[str]:
+    """Kinds of findings that a text names as what it speaks of; empty when it names none."""
+    return frozenset(kind for pattern, names in _SUBJECTS if pattern.search(text) for kind in names)
+
+
 def probability(finding: Finding, label: str | None) -> float | None:
     """The calibrated probability of a class, None when the finding has none."""
     if label is not None and label == finding.label and finding.probability is not None:
@@ -66,7 +71,7 @@ def probability(finding: Finding, label: str | None) -> float | None:
 
 def judge_mentions(clause: Clause, ground: Ground, support: Support) -> None:
     """Keeps for each class word the findings that bear it out as it is said; raises `Struck` when none does."""
-    kinds = {kind for pattern, names in _SUBJECTS if pattern.search(clause.text) for kind in names}
+    kinds = subjects(clause.text)
     several = sum(bool(pattern.search(clause.text)) for pattern, _ in _SUBJECTS) > 1
     for mention in clause.mentions:
         held: list[tuple[int, str]] = []

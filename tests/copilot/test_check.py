@@ -367,6 +367,7 @@ def test_an_abstaining_class_is_said_only_as_not_classified() -> None:
         f"The process is not classified: {untold}; it looks most like malignant (0.93), then normal (0.07).",
         f"The process cannot be told here: {untold}; the nearest class is malignant (0.93).",
         "Colon, stomach and liver cannot be told apart.",
+        "The organ is not classified.",
     ):
         claim = check_sentence(sentence, UNTOLD)
         assert claim.status == "supported", (sentence, claim.reason)
@@ -379,6 +380,8 @@ def test_an_abstaining_class_is_said_only_as_not_classified() -> None:
         "The organ is not classified; the picture favours malignancy (0.93).",
         "The nearest reference case is tubular adenoma.",
         "The organ is not classified; it looks most like skin (0.41).",
+        "The stain is not classified; it looks most like H&E (0.98).",
+        "The stain is not classified.",
     ):
         assert check_sentence(sentence, UNTOLD).status == "struck", sentence
 
