@@ -29,12 +29,13 @@ from .answer import (
 from .check import Ground
 from .choose import Choice, choose_option
 from .differential import conflicts, differential
+from .language.decoding import LocalModel
 from .language.load import load_language
 from .language.model import LanguageModel
 from .plan import Plan, plan
 from .say import Material, compose
 from .settle import entries, settle
-from .speak import Wording, speak
+from .speak import SYSTEM, Wording, speak
 from .statements import Seen
 from .wording import chosen
 
@@ -72,13 +73,16 @@ class Copilot:
     @classmethod
     def load(
         cls,
-        language: str = "embedded",
+        language: str | LanguageModel = "embedded",
         encoder: str = "embedded",
         *,
         quantise: str | None = None,
         wording: Wording = "slots",
     ) -> Copilot:
-        """A copilot with the named models; raises `SetupError` when weights are missing or altered."""
+        """A copilot with the named models, or with a language model of your own.
+
+        Raises `SetupError` when weights are missing or altered.
+        """
         started = time.perf_counter()
         pool = ThreadPoolExecutor(1, thread_name_prefix="language")
         future = pool.submit(_prepared, language, quantise)
@@ -232,9 +236,12 @@ class Copilot:
         return material, Ground(tuple(told), cited, question, tuple(observations)), choice
 
 
-def _prepared(name: str, quantise: str | None) -> LanguageModel:
-    """The language model, with the fixed system turn already read."""
-    return load_language(name, quantise=quantise)
+def _prepared(language: str | LanguageModel, quantise: str | None) -> LanguageModel:
+    """The language model; a local one has read the fixed system turn before the first question comes."""
+    model = load_language(language, quantise=quantise) if isinstance(language, str) else language
+    if isinstance(model, LocalModel):
+        model.read([{"role": "system", "content": SYSTEM}])
+    return model
 
 
 def _abstained(seen: Sequence[Seen], choice: Choice | None) -> bool:

@@ -1,4 +1,4 @@
-"""Settings that keep every library in this process from calling out; to be made before they are imported."""
+"""Settings of this process, made before the libraries they are for: no calling out, no spinning threads."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ SETTINGS = {
     "LANGCHAIN_TRACING_V2": "false",
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "OMP_WAIT_POLICY": "passive",  # threads that spin while waiting cost a busy machine most of its rate
 }
 
 

@@ -75,7 +75,7 @@ def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
         within = f"; 90 % set: {', '.join(finding.prediction_set)}"
     why = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason else ""
     return (
-        f"{subject.capitalize()} is not classified{f' ({why})' if why else ''}; {nearest}{within}.",
+        f"{subject.capitalize()} is not classified{f': {why}' if why else ''}; {nearest}{within}.",
         f"{subject.capitalize()} is not classified; {nearest}{within}{f': {why}' if why else ''}.",
     )
 
