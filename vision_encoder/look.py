@@ -33,7 +33,7 @@ COARSEST_MPP = 4.0
 SMALLEST_PX = 32
 CHUNK = 8
 FIELDS_SHOWN = 6
-FIELDS_MEASURED = 8
+FIELDS_MEASURED = 6
 REMEMBERED = 64
 LEAST_TISSUE = 0.002
 ORDER = ("stain", "organ", "category", "tissue", "disease")
@@ -126,7 +126,7 @@ class Eye:
             reason = "this does not look like a stained tissue section"
             found = (*heads[:1], *quality)
         else:
-            likeness = self._resembles(slide, view, plan, features)
+            likeness = self._resembles(slide, view, plan, features, stain)
             yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
             measures = self._measure(slide, view, plan, tiles, pictures, _stain_of(stain, quality))
             found = (*heads, *likeness, *measures, *quality)
@@ -170,18 +170,23 @@ class Eye:
         kept.sort(key=lambda item: ORDER.index(item.finding.name.split(" ")[0]))
         return tuple(Evidence(slide.name, view, plan.mpp, item.finding, _speaking(item, tiles)) for item in kept)
 
-    def _resembles(self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray) -> tuple[Evidence, ...]:
-        """The nearest reference case, where an atlas is loaded."""
+    def _resembles(
+        self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray, stain: Finding | None
+    ) -> tuple[Evidence, ...]:
+        """The nearest reference case, where an atlas is loaded; it holds H&E only."""
         matches = self.atlas.nearest(features, k=3) if self.atlas is not None else ()
         if not matches:
             return ()
         first = matches[0]
+        other = stain is not None and stain.label != "HE"
         finding = Finding(
             "resembles",
             label=first.diagnosis or first.title,
             probability=first.agreement,
-            scope=f"nearest of the reference cases: {first.title}, {first.organ or 'organ not stated'}",
-            source="atlas",
+            abstained=other,
+            reason="the reference cases are stained with H&E, and this does not read as that" if other else None,
+            scope=f"nearest of the H&E reference cases: {first.title}, {first.organ or 'organ not stated'}",
+            source=f"atlas@{self.weights_sha256['atlas'][:8]}",
         )
         return (Evidence(slide.name, view, plan.mpp, finding),)
 
@@ -205,6 +210,10 @@ class Eye:
 
 def load_eye(encoder: str = "embedded") -> Eye:
     """Encoder, its heads and its reference cases; raises `SetupError` where one is missing or altered."""
+    # skimage loads its parts on first use: half a second that the first question should not pay
+    import skimage.filters
+    import skimage.segmentation  # noqa: F401
+
     from .catalog import load_encoder
     from .heads import load_heads
     from .retrieval import load_atlas

@@ -147,6 +147,23 @@ def test_what_is_no_histology_gets_no_organ(slide: Slide) -> None:
     assert observation.find("stain") is not None
 
 
+def test_likeness_to_reference_cases_is_said_of_their_stain_only(slide: Slide) -> None:
+    for stain, abstains in (("HE", False), ("IHC", True)):
+        found = looked(eye(stain), slide).find("resembles")
+        assert found is not None
+        assert found.finding.abstained == abstains
+
+
+def test_a_long_thin_box_is_seen_along_its_length(slide: Slide) -> None:
+    observation = looked(eye(), slide, Region(1000, 200, 40, 1100))
+    assert observation.fields_seen == 16 < observation.fields_available
+    organ = observation.find("organ")
+    assert organ is not None
+    plan = plan_tiles(slide, observation.region, None, whole=False)
+    assert max(place.bottom for place in plan.tiles) > 1150
+    assert min(place.y for place in plan.tiles) < 350
+
+
 @pytest.mark.parametrize("size", [(224, 224), (512, 512), (300, 200), (90, 700), (1024, 768)])
 def test_a_plain_picture_is_one_bag_over_its_whole_area(picture, size: tuple[int, int]) -> None:
     tile = picture(*size)
