@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import NotASlide, SlideDamaged, SlideError, SlideNotFound, SlideRefused
 from .fingerprint import fingerprint
+from .naming import shown_name
 from .pyramid import PyramidSlide
 from .readers.source import Reader, Source
 from .scale import settle_scale
@@ -17,8 +18,6 @@ from .slide import Slide
 
 SMALLEST_SIDE = 8
 """Pixels; no region of an image thinner than this shows a cell."""
-
-_LONGEST_NAME = 120
 
 _NOT_SLIDES = {
     b"%PDF": "the content is a PDF document, not a slide or an image",
@@ -88,13 +87,6 @@ def open_here(path: Path, name: str, mpp: float | None, conditions: tuple[str, .
         reader=reader,
         conditions=said,
     )
-
-
-def shown_name(path: Path) -> str:
-    """The last part of a path as it may be shown: one line, printable, at most 120 characters."""
-    name = path.name or path.resolve().name
-    clean = "".join(letter if letter.isprintable() else "�" for letter in name)
-    return clean if len(clean) <= _LONGEST_NAME else f"{clean[: _LONGEST_NAME - 1]}…"
 
 
 def _readable(path: Path) -> None:

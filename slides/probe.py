@@ -94,7 +94,8 @@ def _limit() -> None:
 
 def look(path: Path) -> dict[str, Any]:
     """What the child answers: `conditions`, or `error` (class name) and `message`."""
-    from .open import open_here, shown_name
+    from .naming import shown_name
+    from .open import open_here
     from .survey import survey
 
     try:

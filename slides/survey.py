@@ -25,11 +25,12 @@ def survey(slide: PyramidSlide) -> list[str]:
     """
     lost, tried = _unreadable(slide)
     overview = _overview(slide)
+    damage = None
     if lost:
         first = lost[len(lost) // 2]
         damage = f"{_DAMAGED}: {len(lost)} of {tried} places tried, one at x {first.x} y {first.y}."
-    else:
-        damage = f"{_DAMAGED}." if overview is None else None
+    elif overview is None:
+        damage = f"{_DAMAGED}."
     return [said for said in (damage, None if overview is None else _empty(overview)) if said]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from wsidicom import WsiDicom
 
 from ..errors import NotASlide, SlideDamaged, SlideRefused
 from ..geometry import Size
+from ..naming import shown_name
 from ..slide import Pixels
 from .source import COARSEST_PIXEL_SPACING, Source, on_white
 
@@ -70,50 +70,65 @@ def find_series(path: Path) -> DicomSeries:
     Raises `NotASlide` for a folder without whole-slide volumes, `SlideDamaged` when a file of the series is
     cut short or unreadable, `SlideRefused` when the folder holds several slides.
     """
-    folder = path if path.is_dir() else path.parent
-    candidates = [file for file in sorted(folder.iterdir()) if file.is_file() and _has_dicom_mark(file)]
-    if not candidates:
+    single = path.is_file()
+    folder = path.parent if single else path
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and _has_dicom_mark(file)]
+    if not files:
         raise NotASlide("the folder holds no DICOM files: give the slide file itself")
-    if len(candidates) > _MOST_FILES:
+    if len(files) > _MOST_FILES:
         raise SlideRefused(f"the folder holds more than {_MOST_FILES} DICOM files: give one slide a folder")
-    volumes: dict[str, list[tuple[Path, Any]]] = {}
-    damaged, kinds = [], set()
-    for file in candidates:
-        try:
-            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
-            sop_class, series = str(header.SOPClassUID), str(header.SeriesInstanceUID)
-            kind = [str(part) for part in header.get("ImageType") or ()]
-        except Exception:  # pydicom raises whatever a damaged header provokes
-            damaged.append(f"{file.name} is unreadable")
-            continue
+    members = [_member(file) for file in files]
+    said: tuple[str, ...] = ()
+    if single:
+        own = next(member for member in members if member.file.name == path.name)
+        if own.fault is None and own.kind is None:
+            raise NotASlide("DICOM of another kind, not whole-slide microscopy")
+        if any(member.series is None for member in members if member is not own):
+            said = ("Other DICOM files beside this one are unreadable: levels may be missing.",)
+        members = [member for member in members if member is own or (member.series == own.series is not None)]
+    elif any(member.fault is None and member.kind is None for member in members):
+        said = ("Files in the folder that are no whole-slide images are left aside.",)
+    return _choose(members, said)
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One file: `kind` is VOLUME, LABEL, OVERVIEW …, None for DICOM of another kind; `series` None if unreadable."""
+
+    file: Path
+    series: str | None = None
+    kind: str | None = None
+    fault: str | None = None
+    objective: float | None = None
+
+
+def _member(file: Path) -> _Member:
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS)
+        series, sop_class = str(header.SeriesInstanceUID), str(header.SOPClassUID)
+        parts = [str(part).upper() for part in header.get("ImageType") or ()]
         if sop_class != WHOLE_SLIDE:
-            kinds.add("another")
-            continue
-        kinds.add(kind[2] if len(kind) > 2 else "")
-        if len(kind) > 2 and kind[2] == "VOLUME":
-            volumes.setdefault(series, []).append((file, header))
-            if not _is_whole(file):
-                damaged.append(f"{file.name} is cut short")
-    return _choose(path, volumes, damaged, kinds)
+            return _Member(file, series)
+        kind = parts[2] if len(parts) > 2 else ""
+        fault = "is cut short" if kind == "VOLUME" and not _is_whole(file) else None
+        return _Member(file, series, kind, fault, _objective(header))
+    except Exception:  # pydicom raises whatever a damaged header provokes
+        return _Member(file, fault="is unreadable")
 
 
-def _choose(path: Path, volumes: dict[str, list[tuple[Path, Any]]], damaged: list[str], kinds: set[str]) -> DicomSeries:
-    if path.is_file():
-        volumes = {uid: files for uid, files in volumes.items() if any(file == path for file, _ in files)} or volumes
-        single = [reason for reason in damaged if reason.startswith(f"{path.name} is ")]
-        if single:
-            raise SlideDamaged(f"the DICOM series is damaged: {single[0]}; export it again")
-    if damaged:
-        raise SlideDamaged(f"the DICOM series is damaged: {', '.join(damaged[:4])}; export it again")
+def _choose(members: list[_Member], said: tuple[str, ...]) -> DicomSeries:
+    faults = [f"{shown_name(member.file)} {member.fault}" for member in members if member.fault]
+    if faults:
+        raise SlideDamaged(f"the DICOM series is damaged: {', '.join(faults[:4])}; export it again")
+    volumes = [member for member in members if member.kind == "VOLUME"]
     if not volumes:
-        if kinds & {"LABEL", "OVERVIEW", "THUMBNAIL"}:
+        if any(member.kind is not None for member in members):
             raise NotASlide("the DICOM folder holds a label or overview but no slide image, and those are not shown")
         raise NotASlide("DICOM of another kind, not whole-slide microscopy")
-    if len(volumes) > 1:
-        raise SlideRefused(f"the folder holds {len(volumes)} DICOM slides: give one .dcm of the slide you mean")
-    files = next(iter(volumes.values()))
-    said = ("Files in the folder that are no whole-slide images are left aside.",) if "another" in kinds else ()
-    return DicomSeries(tuple(file for file, _ in files), _objective(files[0][1]), said)
+    count = len({member.series for member in volumes})
+    if count > 1:
+        raise SlideRefused(f"the folder holds {count} DICOM slides: give one .dcm of the slide you mean")
+    return DicomSeries(tuple(member.file for member in volumes), volumes[0].objective, said)
 
 
 def _objective(header: Any) -> float | None:
@@ -147,8 +162,3 @@ def _is_whole(file: Path) -> bool:
             return len(head) == 12 and (length == 0xFFFFFFFF or start + 12 + length <= size)
         opened.seek(max(start, size - _TAIL))
         return _DELIMITER in opened.read()
-
-
-def series_members(series: DicomSeries) -> Sequence[Path]:
-    """The files, for the fingerprint."""
-    return series.files

@@ -134,7 +134,7 @@ def _decode(path: Path, turned: int) -> Image.Image:
             plain = Image.new("RGB", rgba.size, (255, 255, 255))
             plain.paste(rgba, mask=rgba.getchannel("A"))
             return plain
-        return image.copy() if image.mode == "RGB" else image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _scaled(image: Image.Image) -> Image.Image:
