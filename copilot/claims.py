@@ -106,9 +106,9 @@ class Figure:
     def says(self, value: float, *, least: int = 0) -> bool:
         """True when `value` prints as this number: at its decimals, and never fewer than `least` of them."""
         if self.sign in (">", "≥"):
-            return self.value < value <= self.value + 10**-self.decimals + 1e-9
+            return self.value < value <= self.value + 10.0**-self.decimals + 1e-9
         if self.sign in ("<", "≤"):
-            return self.value - 10**-self.decimals - 1e-9 <= value < self.value
+            return self.value - 10.0**-self.decimals - 1e-9 <= value < self.value
         if self.sign == "-" or self.decimals < least:
             return False
         step = 10.0**-self.decimals
