@@ -207,6 +207,8 @@ def _objection(
     stain = readings["stain"].finding if "stain" in readings else None
     if scope.stain and stain is not None and stain.label != scope.stain:
         return f"the picture reads as {stain.label} ({stain.probability:.2f}); validated on {scope.stain} only"
+    if scope.stain and stain is not None and len(stain.prediction_set) > 1:
+        return f"validated on {scope.stain} only; the stain may be {' or '.join(stain.prediction_set)}"
     if mpp is not None and not scope.mpp_low <= mpp <= scope.mpp_high:
         return f"seen at {mpp:.2g} µm/px; validated from {scope.mpp_low:g} to {scope.mpp_high:g}"
     if scope.organ and (reason := _another_organ(scope.organ, readings.get("organ"), organ)):
