@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) ->
         raise SetupError("the slide viewer is not installed: run `python -m ui.openseadragon`")
     rack, sessions, models = Rack(slides), Sessions(), Models(copilot)
     app = FastAPI(title="pathcopilot", docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.models = models
+    app.state.models, app.state.rack = models, rack
     app.mount("/desk", _Static(directory=STATIC), name="desk")
     app.include_router(picture_routes(rack))
 
@@ -91,6 +92,7 @@ def serve(slides: Sequence[Path], *, port: int = 7860, language: str = "embedded
     app = build_app(load, slides)
 
     def opened() -> None:
+        threading.Thread(target=app.state.rack.warm, name="first slide", daemon=True).start()
         app.state.models.start()
         typer.echo(f"The desk is open at http://127.0.0.1:{port}/ (stop it with Ctrl-C)")
 

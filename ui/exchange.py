@@ -39,7 +39,7 @@ class Exchange:
         self.regions = tuple(regions)
         self.context = context
         self.halt = threading.Event()
-        self._places = Places(whole)
+        self._places = Places(whole, self.regions)
         self._progress: dict[str, Any] = {"what": "", "done": 0, "total": 0}
         self._fields_seen = 0
         self._evidence: dict[int, Evidence] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from slides import Evidence, Region
@@ -16,10 +17,11 @@ SLIDE = "slide"
 
 
 class Places:
-    """Places of one answer, each with a letter."""
+    """Places of one answer, each with a letter; `asked` are the boxes that the question was about."""
 
-    def __init__(self, whole: Region) -> None:
+    def __init__(self, whole: Region, asked: Sequence[Region] = ()) -> None:
         self._whole = whole
+        self._asked = frozenset(asked)
         self._regions: list[Region] = []
         self._names: list[str] = []
 
@@ -38,9 +40,9 @@ class Places:
         return [LETTERS[index] for index in dict.fromkeys(found) if index is not None]
 
     def as_props(self) -> list[dict[str, Any]]:
-        """Letter, level-0 box and what was found there, for viewer and filmstrip."""
+        """Letter, level-0 box, what was found there and whether it is a box that was asked about."""
         return [
-            {"letter": letter, "box": list(region.xywh), "name": name}
+            {"letter": letter, "box": list(region.xywh), "name": name, "asked": region in self._asked}
             for letter, region, name in zip(LETTERS, self._regions, self._names, strict=False)
         ]
 

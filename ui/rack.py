@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slides import PathcopilotError, Slide, UsageError, open_slide
-from slides.open import shown_name
+from slides.naming import shown_name
 
 from .tiles import Pyramid
 
@@ -74,6 +74,11 @@ class Rack:
         """Every slide's file or folder, in order."""
         return [shelf.path for shelf in self.shelves]
 
+    def warm(self) -> None:
+        """Opens the first slide and makes its overview, so that the page finds both ready."""
+        if self.shelves and not self.describe(self.shelves[0].key)["error"]:
+            self.pyramid(self.shelves[0].key).tile(0, 0, 0)
+
     def state_mpp(self, key: str, mpp: float) -> None:
         """Reopens a slide with the µm/px that a user states; raises `UsageError` outside 0.02–50 µm/px."""
         if not (math.isfinite(mpp) and SMALLEST_MPP <= mpp <= LARGEST_MPP):
@@ -82,7 +87,9 @@ class Rack:
         with shelf.lock:
             _, pyramid = self._load(shelf)
             slide = open_slide(shelf.path, mpp=mpp)
-            with self._lock:  # the pixels stay the same, so the tiles keep their own handle
+            if slide.size != pyramid.slide.size:  # a scan with oblong pixels: its level 0 depends on the scale
+                pyramid = Pyramid(slide)
+            with self._lock:
                 self._open[key] = (slide, pyramid)
 
     def describe(self, key: str) -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import base64
 import hashlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from copilot.language.convert import cache_folder
 from copilot.offline import go_offline
 
 STATIC = Path(__file__).parent / "static"
@@ -42,16 +40,18 @@ _FORWARDED = (b"forwarded", b"x-forwarded-", b"x-original-", b"x-real-ip")
 def quiet_environment() -> None:
     """Turns off whatever would call out or leave traces; must run before gradio or transformers are imported."""
     go_offline()
+    os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"  # else it exports to whatever collector the user has set
+    os.environ["OTEL_SDK_DISABLED"] = "true"
     os.environ["GRADIO_SHARE"] = "False"
     os.environ["GRADIO_MCP_SERVER"] = "False"
-    os.environ.setdefault("GRADIO_TEMP_DIR", own_temporary_folder())
+    os.environ.setdefault("GRADIO_TEMP_DIR", own_folder())
 
 
-def own_temporary_folder() -> str:
-    """A folder that only this process's user can read, gone when the process ends."""
-    folder = tempfile.mkdtemp(prefix="pathcopilot-desk-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def own_folder() -> str:
+    """The folder for what Gradio may write; in the user's own cache, closed to others."""
+    folder = cache_folder() / "desk"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return str(folder)
 
 
 class Guard:

@@ -13,7 +13,7 @@ import threading
 import numpy as np
 from PIL import Image, ImageDraw
 
-from slides import Region, Size, Slide, SlideError
+from slides import Region, RegionTooLarge, Size, Slide, SlideError
 
 TILE_PX = 254
 OVERLAP_PX = 1
@@ -66,15 +66,7 @@ class Pyramid:
         overview = self._whole() if downsample >= 2 ** (self.top - self._coarse) else None
         if overview is None:
             return self._read(region, size)
-        scale = self.bounds.width / overview.width
-        x, y = (region.x - self.bounds.x) / scale, (region.y - self.bounds.y) / scale
-        box = (
-            max(0.0, x),
-            max(0.0, y),
-            min(float(overview.width), x + region.width / scale),
-            min(float(overview.height), y + region.height / scale),
-        )
-        return overview.resize(size, Image.Resampling.BICUBIC, box=box)
+        return self._cut(overview, region, size)
 
     def _edges(self, level: int, col: int, row: int) -> tuple[int, int, int, int]:
         if not 0 <= level <= self.top:
@@ -95,16 +87,35 @@ class Pyramid:
     def _read(self, region: Region, size: Size) -> Image.Image:
         try:
             return Image.fromarray(np.ascontiguousarray(self.slide.read_size(region, size)))
+        except RegionTooLarge:  # a scan without overview levels: its coarse sample, as its conditions say
+            overview = self._whole()
+            return unreadable(size) if overview is None else self._cut(overview, region, size)
         except SlideError:
             return unreadable(size)
+
+    def _cut(self, overview: Image.Image, region: Region, size: Size) -> Image.Image:
+        """A region out of the overview."""
+        scale = self.bounds.width / overview.width
+        x, y = (region.x - self.bounds.x) / scale, (region.y - self.bounds.y) / scale
+        box = (
+            max(0.0, x),
+            max(0.0, y),
+            min(float(overview.width), x + region.width / scale),
+            min(float(overview.height), y + region.height / scale),
+        )
+        return overview.resize(size, Image.Resampling.BICUBIC, box=box)
 
     def _whole(self) -> Image.Image | None:
         """The scanned area at the coarse level, read once; None when part of it cannot be decoded."""
         with self._lock:
             if self._overview is None and not self._overview_failed:
+                size = self.size(self._coarse)
                 try:
-                    pixels = self.slide.read_size(self.bounds, self.size(self._coarse))
+                    pixels = self.slide.read_size(self.bounds, size)
                     self._overview = Image.fromarray(np.ascontiguousarray(pixels))
+                except RegionTooLarge:
+                    sample = Image.fromarray(np.ascontiguousarray(self.slide.thumbnail(OVERVIEW_PX)))
+                    self._overview = sample.resize(size, Image.Resampling.BICUBIC)
                 except SlideError:
                     self._overview_failed = True  # then tile by tile: what can be seen is seen
             return self._overview

@@ -36,7 +36,7 @@ def served(engine: Engine, slides: list[Path]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = uvicorn.Config(build_app(engine, slides), host="127.0.0.1", port=port, log_level="error", ws="none")
+    config = uvicorn.Config(build_app(engine, slides), host="127.0.0.1", port=port, log_level="critical", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -120,7 +120,7 @@ def test_figures_and_what_was_struck_open_on_demand(page: Any) -> None:
     ask(page, "What is this?")
     finished(page)
     summary = page.locator("details.figures summary")
-    assert summary.inner_text() == "colon 0.91 · set {colon, small bowel} · novelty p 0.42 · 4 of 4 fields seen"
+    assert summary.inner_text() == "mucosa 0.83 · set {mucosa} · novelty p 0.42 · 4 of 4 fields seen"
     assert not page.locator("details.figures table").is_visible()
     summary.click()
     assert "4,210 per mm² (3,900–4,500)" in page.locator("details.figures table").inner_text()

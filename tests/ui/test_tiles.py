@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from slides import Pixels, Region, RegionUnreadable, Size, open_slide
+from slides import Pixels, Region, RegionTooLarge, RegionUnreadable, Size, open_slide
 from slides.pyramid import PyramidSlide
 from ui.pictures import picture_routes
 from ui.rack import Rack
@@ -87,6 +87,27 @@ def test_what_cannot_be_decoded_is_hatched_and_never_white(generated_slide: Path
     assert np.array_equal(lost, np.asarray(unreadable(Size(lost.shape[1], lost.shape[0]))))
     assert (lost > 200).mean() < 0.02  # only its label is bright
     assert not np.array_equal(np.asarray(pyramid.tile(pyramid.top, 0, 1)), lost)
+
+
+class OneLevel(PyramidSlide):
+    """A slide whose reads hold at most a quarter of it, as a large scan without overview levels."""
+
+    def read_size(self, region: Region, size: Size | tuple[int, int]) -> Pixels:
+        if region.area > self.size.width * self.size.height // 4:
+            raise RegionTooLarge("too many pixels for one read")
+        return super().read_size(region, size)
+
+
+def test_a_scan_without_overview_levels_shows_its_coarse_sample(generated_slide: Path) -> None:
+    large = open_slide(generated_slide)
+    large.__class__ = OneLevel
+    large._has_overview = False
+    pyramid = Pyramid(large)
+    overview = np.asarray(pyramid.tile(pyramid.top - 3, 0, 0)).astype(int)
+    with open_slide(generated_slide) as whole:
+        true = np.asarray(Pyramid(whole).tile(pyramid.top - 3, 0, 0)).astype(int)
+    assert np.abs(overview - true).mean() < 25
+    assert np.abs(overview - np.asarray(unreadable(Size(overview.shape[1], overview.shape[0])))).mean() > 40
 
 
 def test_a_canvas_that_is_mostly_empty_is_cut_to_the_scanned_area(shared_data: Path) -> None:

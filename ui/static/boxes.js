@@ -43,9 +43,10 @@ export function mountBoxes(viewer, publish) {
     evidenceNodes.forEach((node) => viewer.removeOverlay(node));
     evidenceNodes = [];
     if (!item() || !shown) return;
-    for (const {letter, box, name} of desk.places) {
+    const area = ({box}) => box[2] * box[3];
+    for (const {letter, box, name, asked: all} of [...desk.places].sort((one, other) => area(other) - area(one))) {
       const tag = el("button", {class: "tag", type: "button", "aria-label": `Evidence ${letter}: ${name}`}, letter);
-      const node = el("div", {class: "evidence-box", "data-letter": letter}, tag);
+      const node = el("div", {class: all ? "evidence-box all" : "evidence-box", "data-letter": letter}, tag);
       node.style.setProperty("--mark", colourOf(letter));
       lay(node, box);
       // A tracker of its own keeps the viewer from taking the press for a drag of the slide.
@@ -102,7 +103,9 @@ export function mountBoxes(viewer, publish) {
 
   on("places", drawEvidence);
   on("pick", ({letter}) => evidenceNodes.forEach((node) => {
-    node.classList.toggle("picked", node.dataset.letter === letter);
+    const picked = node.dataset.letter === letter;
+    node.classList.toggle("picked", picked);
+    node.parentElement.style.zIndex = picked ? "1" : ""; // above its neighbours
   }));
 
   const boxes = {

@@ -49,13 +49,14 @@ export function mount({element, trigger, props, watch}) {
     return el("div", {class: "answer"},
       waiting ? progress(exchange.progress) : null,
       el("p", {class: "text"}, exchange.sentences.map(sentence),
-        exchange.saying ? el("span", {class: "sentence saying"}, exchange.saying) : null,
-        exchange.over || waiting ? null : el("span", {class: "caret", "aria-hidden": "true"})),
+        exchange.over || waiting ? null
+          : el("span", {class: "sentence saying"}, exchange.saying, el("span", {class: "caret", "aria-hidden": "true"}))),
       exchange.stopped ? el("p", {class: "note"}, "Stopped.") : null,
       exchange.error ? el("p", {class: "failure", role: "alert"}, exchange.error) : null,
       exchange.over ? figures(exchange, letter) : null,
       references(exchange),
-      exchange.over ? struck(exchange) : null);
+      exchange.over ? struck(exchange) : null,
+      exchange.over ? copy(exchange) : null);
   }
 
   function article(exchange) {
@@ -68,6 +69,17 @@ export function mount({element, trigger, props, watch}) {
       pick(button.dataset.letter, "answer");
     });
     return node;
+  }
+
+  // For a report or a letter; what is copied says where it comes from.
+  function copy(exchange) {
+    const text = exchange.sentences.map((said) => said.text).join(" ");
+    const button = el("button", {type: "button", class: "copy"}, "Copy");
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(`${text}\n(pathcopilot, machine-made; for research and teaching, not for diagnosis)`);
+      button.textContent = "Copied";
+    });
+    return text ? button : null;
   }
 
   // The answer in focus is the one whose boxes are on the slide: the latest, or the one clicked into.
@@ -93,7 +105,6 @@ export function mount({element, trigger, props, watch}) {
 
   function render() {
     const exchanges = all();
-    const followed = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     const last = exchanges.at(-1);
     const fresh = last && !nodes.has(last.number);
     for (const exchange of exchanges) {
@@ -112,8 +123,22 @@ export function mount({element, trigger, props, watch}) {
     if (last && (fresh || (focus === last.number && places !== JSON.stringify(desk.places)))) attend(last.number);
     desk.answering = Boolean(last && !last.over);
     document.body.toggleAttribute("data-answering", desk.answering);
-    if (followed || fresh) log.scrollTop = log.scrollHeight;
+    // An answer is read from its first line: the question goes to the top, and what streams in does not push it.
+    if (fresh) log.scrollTop = nodes.get(last.number).node.offsetTop - log.offsetTop;
   }
+
+  // What a question would be about, before it is asked.
+  function scope(regions) {
+    const size = ([, , w, h]) => {
+      const mpp = desk.slide?.mpp;
+      return mpp ? `${lengthOf(w * mpp)} × ${lengthOf(h * mpp)}` : `${w} × ${h} px`;
+    };
+    element.querySelector(".scope").textContent = !desk.slide || desk.slide.error ? ""
+      : regions.length === 0 ? "A question is about the whole slide."
+        : regions.length === 1 ? `A question is about the box, ${size(regions[0])}; Esc drops it.`
+          : `A question is about ${regions.length} boxes; Esc drops them.`;
+  }
+  const lengthOf = (microns) => (microns >= 1000 ? `${(microns / 1000).toPrecision(3)} mm` : `${Math.round(microns)} µm`);
 
   function clear() {
     nodes.clear();
@@ -126,6 +151,7 @@ export function mount({element, trigger, props, watch}) {
     emit("places");
   }
 
+  on("regions", scope);
   on("leave", () => { shownSlide = null; clear(); render(); });
   on("slide", (slide) => {
     if (slide?.key !== shownSlide) { shownSlide = slide?.key ?? null; clear(); }
@@ -149,6 +175,9 @@ export function mount({element, trigger, props, watch}) {
   const ready = () => { element.querySelector(".loading").hidden = props.ready; };
   watch("ready", ready);
   ready();
-  if (desk.slide) { shownSlide = desk.slide.key; }
+  if (desk.slide) { // the viewer came first
+    shownSlide = desk.slide.key;
+    scope(desk.regions);
+  }
   render();
 }

@@ -1,5 +1,5 @@
 // What the parts of the page share: the slide in view, the places of the answer in focus, and who wants to know.
-export const desk = {slide: null, places: [], answering: false};
+export const desk = {slide: null, regions: [], places: [], answering: false};
 
 const listeners = new Map();
 

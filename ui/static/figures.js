@@ -11,10 +11,12 @@ export function amount({value, unit, interval}) {
   return `${round(value)}${unit === "share" ? " %" : unit && unit !== "ratio" ? ` ${unit}` : ""}${range}`;
 }
 
+const TELLING = ["disease", "category", "tissue ", "organ", "stain"]; // what the line names, most telling first
+
 // "adenocarcinoma 0.91 · set {adenocarcinoma, adenoma} · novelty p 0.42 · 14 of 212 fields seen"
 export function line(exchange) {
-  const classified = exchange.figures.filter((row) => row.probability !== null && !row.abstained);
-  const lead = classified[0];
+  const stands = exchange.figures.filter((row) => row.probability !== null && row.label && !row.abstained);
+  const lead = TELLING.map((name) => stands.find((row) => row.name.startsWith(name))).find(Boolean) ?? stands[0];
   const novel = exchange.figures.find((row) => row.novelty !== null);
   const {done, total} = exchange.progress;
   return [

@@ -15,7 +15,7 @@ export function actions(viewer, boxes, look) {
     {key: "r", show: "R", what: "Draw a box to ask about", label: "Box", tool: true,
       icon: "M3 3h14v14H3z", run: boxes.draw, on: () => boxes.drawing},
     {key: "R", show: "Shift R", what: "Draw a further box, to compare", run: boxes.drawAnother},
-    {key: "v", show: "V", what: "Ask about what is in view", label: "View", tool: true,
+    {key: "v", show: "V", what: "Ask about what is in view", label: "In view", tool: true,
       icon: "M3 7V3h4M13 3h4v4M17 13v4h-4M7 17H3v-4", run: boxes.frame},
     {key: "a", show: "A", what: "Show or hide the evidence", label: "Evidence", tool: true,
       icon: "M2 10c4-7 12-7 16 0c-4 7-12 7-16 0zM10 7.5a2.5 2.5 0 1 0 .01 0", run: boxes.toggle, on: () => boxes.shown},

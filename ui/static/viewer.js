@@ -36,6 +36,7 @@ export function mount({element, trigger, props, watch}) {
   };
 
   const publish = (regions) => {
+    desk.regions = regions;
     props.value = {slide: desk.slide.key, regions};
     trigger("region", props.value);
     emit("regions", regions);
@@ -64,7 +65,7 @@ export function mount({element, trigger, props, watch}) {
   const tell = (text) => { notice.textContent = text; notice.hidden = !text; };
 
   function show(slide, regions) {
-    const same = desk.slide && slide && desk.slide.key === slide.key && desk.slide.max_level === slide.max_level;
+    const same = desk.slide && slide && desk.slide.key === slide.key && String(desk.slide.size) === String(slide.size);
     desk.slide = slide;
     stage.classList.toggle("blank", !slide || Boolean(slide.error));
     if (!slide || slide.error) {
@@ -76,16 +77,17 @@ export function mount({element, trigger, props, watch}) {
     } else {
       tell("Opening the slide …");
       props.value = {slide: slide.key, regions};
+      desk.regions = regions;
       boxes.restore(regions);
       const [, , width, height] = slide.bounds;
       viewer.open({
         width, height, tileSize: slide.tile, tileOverlap: slide.overlap, maxLevel: slide.max_level, minLevel: 0,
         getTileUrl: (level, x, y) => new URL(`tiles/${slide.key}/${level}/${x}_${y}.jpg`, document.baseURI).href,
       });
-      emit("regions", regions);
     }
     refresh();
     emit("slide", slide);
+    emit("regions", desk.regions);
   }
 
   on("leave", () => { // at once, before the server answers: nothing of the old slide stays
