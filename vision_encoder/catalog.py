@@ -105,9 +105,7 @@ def verified_weights(row: EncoderRow) -> Path:
     if not path.is_file():
         raise SetupError(f"the weights of encoder '{row.name}' are not installed: {row.fix}")
     if sha256_of(path) != row.sha256:
-        raise SetupError(
-            f"the weights of encoder '{row.name}' differ from their hash: {row.fix} --force-reinstall"
-        )
+        raise SetupError(f"the weights of encoder '{row.name}' differ from their hash: {row.fix} --force-reinstall")
     return path
 
 

@@ -126,9 +126,16 @@ def _head_section(head: Head, rows: Sequence[HeadResult]) -> list[str]:
         f"- Classes: {', '.join(head.classes)}.",
         f"- Scope: {head.scope.words}. Outside it, or where novelty p < 0.05, or below its level, it abstains.",
         f"- Held-out groups per class: {held_out}.",
+        f"- {_against_colour(rows[0])}",
         f"- Not for: {MUST_NOT.get(head.name, 'use outside its scope.')}",
         "",
     ]
+
+
+def _against_colour(result: HeadResult) -> str:
+    gain = result.balanced_accuracy[0] - result.colour[0]
+    verdict = f"{gain:+.2f} balanced accuracy" if gain > 0.005 else f"**no better** ({gain:+.2f})"
+    return f"Against colour alone, by group: {verdict}."
 
 
 def _novelty_section(results: Sequence[NoveltyResult]) -> list[str]:
