@@ -131,7 +131,13 @@ class Copilot:
         for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
             yield Found(index, ground.evidence[index])
         claims: list[Claim] = []
-        for event in speak(compose(todo, material), ground, lambda: self.language, wording=self.wording, halted=halted):
+        for event in speak(
+            compose(todo, material, question.history),
+            ground,
+            lambda: self.language,
+            wording=self.wording,
+            halted=halted,
+        ):
             if isinstance(event, Saying):
                 clock.spoke()
             else:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from . import wording
+from .answer import Turn
 from .differential import Candidate, Conflict
 from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
@@ -50,26 +51,33 @@ class Material:
     """Knowledge entries that the question names."""
 
 
-def compose(plan: Plan, material: Material) -> list[Statement]:
-    """The statements of an answer, most wanted first; each names its evidence or its source."""
+def compose(plan: Plan, material: Material, history: Sequence[Turn] = ()) -> list[Statement]:
+    """The statements of an answer, most wanted first; each names its evidence or its source.
+
+    What an earlier answer of the conversation said already is said again only where it is asked for.
+    """
     if plan.wants("greeting"):
         return [limit("greeting")]
-    said: list[Statement] = []
     if not material.seen:
         return [*material.entries, *([] if material.entries else [limit("no view")])]
-    asked_beyond: tuple[Intent, ...] = ("immunophenotype", "grade")
-    said += [limit(intent) for intent in asked_beyond if plan.wants(intent)]
-    said += _conflicts(material)
-    if material.choice:
-        said.append(material.choice)
+    beyond: tuple[Intent, ...] = ("immunophenotype", "grade")
+    wanted = [limit(intent) for intent in beyond if plan.wants(intent)]
+    wanted += [Statement((conflict.text,), conflict.evidence) for conflict in material.conflicts]
+    wanted += [material.choice] if material.choice else []
+    usual: list[Statement] = []
+    several = len(material.seen) > 1
     for seen in material.seen:
-        said += _view(plan, seen)
-    if len(material.seen) > 1:
-        said += _comparison(material.seen)
+        asked, rest = _view(plan, seen, brief=several)
+        wanted += asked
+        usual += rest
+    comparison = _comparison(material.seen) if several else []
     if any(seen.observation.usable for seen in material.seen):
-        said += material.settling or ((limit("no tests"),) if plan.wants("tests") else ())
-    said += material.entries
-    return _unique(said)
+        settling = list(material.settling) or ([limit("no tests")] if plan.wants("tests") else [])
+        wanted, usual = (wanted + settling, usual) if plan.wants("tests") else (wanted, usual + settling)
+    wanted += material.entries
+    earlier = " ".join(turn.answer for turn in history)
+    fresh = [s for s in usual if not any(text in earlier for text in s.wordings)]
+    return _unique([*comparison, *wanted, *(fresh if wanted or comparison or fresh else usual)])
 
 
 def limit(name: str) -> Statement:
@@ -77,31 +85,28 @@ def limit(name: str) -> Statement:
     return Statement(LIMITS[name], sources=HOUSE)
 
 
-def _view(plan: Plan, seen: Seen) -> list[Statement]:
+def _view(plan: Plan, seen: Seen, *, brief: bool) -> tuple[list[Statement], list[Statement]]:
+    """What was asked about a view, and what else there is to tell of it; less of that where views are compared."""
     if not seen.observation.usable:
-        return [wording.unusable(seen), *wording.classified(seen, "stain"), *wording.coverage(seen)]
+        return [wording.unusable(seen)], [*wording.classified(seen, "stain"), *wording.coverage(seen)]
     names = ("category", "disease", "tissue", "organ", "stain")
     told = {name: wording.classified(seen, name) for name in names}
     untold = {name: wording.unclassified(seen, name) for name in names}
-    measures = (*MEASURES, *MORE_MEASURES) if plan.wants("measure") else MEASURES
+    measures = (*MEASURES, *MORE_MEASURES) if plan.wants("measure") and not brief else MEASURES
     told["measure"] = [s for name in measures for s in wording.measured(seen, name)]
     told["quality"] = wording.focus(seen)
-    said: list[Statement] = []
-    for asked in plan.intents:  # what was asked comes first, told or not
-        for name in ("category", "disease") if asked == "category" else (asked,):
-            said += told.get(name, []) + untold.get(name, [])
-    for name in (*names, "measure"):
-        said += told[name]
-    said += [s for name in ("category", "organ", "stain") for s in untold[name]]  # a head out of its organ has no say
-    said += wording.resembles(seen)
+    asked: list[Statement] = []
+    for intent in plan.intents:
+        for name in ("category", "disease") if intent == "category" else (intent,):
+            asked += told.get(name, []) + untold.get(name, [])
+    rest = [s for name in (*names, "measure") for s in told[name]]
+    if not brief:  # a head out of its organ has no say unasked
+        rest += [s for name in ("category", "organ", "stain") for s in untold[name]]
+        rest += wording.resembles(seen)
     focus = seen.at("focus")
     if focus is not None and focus[1].finding.label != "sharp":
-        said += told["quality"]
-    return [*said, *wording.coverage(seen), *wording.unmeasured(seen)]
-
-
-def _conflicts(material: Material) -> list[Statement]:
-    return [Statement((conflict.text,), conflict.evidence) for conflict in material.conflicts]
+        rest += told["quality"]
+    return asked, [*rest, *wording.coverage(seen), *wording.unmeasured(seen)]
 
 
 def _comparison(seen: Sequence[Seen]) -> list[Statement]:
