@@ -93,7 +93,7 @@ def _readable(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
-        if path.is_symlink():
+        if os.path.islink(path):
             raise SlideNotFound("the file does not exist: the link is broken") from error
         if isinstance(error, PermissionError):
             raise SlideNotFound("no permission to read the file") from error
