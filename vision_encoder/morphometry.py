@@ -21,6 +21,8 @@ from .validation import Validation, load_validation
 FEWEST_NUCLEI = 20
 LEAST_TISSUE_PX = 4000
 """1000 µm² at the working scale: room for a handful of nuclei."""
+MOST_CLEAR = 0.55
+"""Fat in H&E is mostly above this, glandular mucosa below; pale counterstains would often be above."""
 NUCLEAR_PATTERN = 0.7
 """Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
@@ -99,6 +101,8 @@ def _refusal(dye: Dye | None, mpp: float | None, measured: Sequence[FieldMeasure
         return "nuclei are measured on H&E and on brown immunohistochemistry only, and this is neither"
     if sum(item.blocks[:, 1].sum() for item in measured) < LEAST_TISSUE_PX:
         return "there is too little tissue here to measure nuclei in"
+    if dye == "H&E" and _clear_share(measured) > MOST_CLEAR:
+        return "most of these fields is clear space, whose thin walls pass for nuclei"
     return None
 
 
@@ -126,11 +130,14 @@ def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: 
     return findings
 
 
+def _clear_share(measured: Sequence[FieldMeasures]) -> float:
+    return sum(item.clear_px for item in measured) / max(sum(item.tissue.size for item in measured), 1)
+
+
 def _clear_space(measured: Sequence[FieldMeasures]) -> Finding:
-    share = sum(item.clear_px for item in measured) / max(sum(item.tissue.size for item in measured), 1)
     return Finding(
         "clear_space_share",
-        value=share,
+        value=_clear_share(measured),
         unit="share",
         scope="any bright-field stain: lumina, fat, clefts and glass together",
         source=SOURCE,

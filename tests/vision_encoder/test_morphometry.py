@@ -104,11 +104,21 @@ def test_a_blank_field_has_no_nuclei(value: int) -> None:
     found = measured(grain)
     assert not found["nuclei_density"].value
     assert found["nuclear_area"].abstained
+    assert not found["nuclear_share"].value
 
 
 def test_stroma_without_nuclei_has_none() -> None:
     stroma = np.random.default_rng(0).normal((226, 168, 200), 5, (512, 512, 3)).clip(0, 255).astype(np.uint8)
     assert not measured(stroma)["nuclei_density"].value
+
+
+def test_nuclei_are_not_measured_in_walls_between_clear_spaces() -> None:
+    y, x = np.mgrid[:512, :512]
+    walls = ((x % 90 < 12) | (y % 90 < 12))[..., None]
+    fat = np.where(walls, (150, 95, 160), (244, 243, 245)).astype(np.uint8)
+    found = measured(fat)
+    assert found["clear_space_share"].value == pytest.approx(1 - walls.mean(), abs=0.03)
+    assert all(found[measure_.name].abstained for measure_ in NUCLEAR_MEASURES)
 
 
 def test_too_coarse_a_scale_abstains() -> None:
