@@ -106,20 +106,28 @@ class Desk:
             return
         state = session.on(key)
         described = self.rack.describe(key)
-        yield page | {
-            self.viewer: gr.update(
-                shown={"slide": described, "regions": [list(region.xywh) for region in state.regions]}
-            ),
-            self.conversation: self._conversation(key, state),
-            self.context: state.context,
-            self.candidates: state.candidates,
-            self.papers["tests"].text: state.tests or EMPTY["tests"],
-            self.papers["report"].text: state.report or EMPTY["report"],
-            self.download: self._download(key, state),
-        }
+        yield (
+            page
+            | {
+                self.viewer: gr.update(
+                    shown={"slide": described, "regions": [list(region.xywh) for region in state.regions]}
+                ),
+                self.conversation: self._conversation(key, state),
+                self.context: state.context,
+                self.candidates: state.candidates,
+                self.papers["tests"].text: state.tests or EMPTY["tests"],
+                self.papers["report"].text: state.report or EMPTY["report"],
+                self.download: self._download(key, state),
+            }
+            | {paper.stop: gr.update(visible=False) for paper in self.papers.values()}
+        )
         if state.running:
             for update in self._stream(key, state, state.running, request):
                 yield {self.conversation: update}
+        for name, drafting in list(session.drafting.items()):
+            if drafting.alive and drafting.key in (None, key):
+                for draft in self._follow_draft(name, drafting, request):
+                    yield draft | ({self.download: self._download(key, state)} if name == "report" else {})
         if not self.models.ready:
             self.models.wait()
             yield {self.conversation: gr.update(ready=True)}
@@ -284,11 +292,15 @@ class Desk:
         keep: Callable[[str], None],
         request: gr.Request,
     ) -> Iterator[Drafted]:
-        drafting = session.drafting[name] = work.Drafting(self.models, make, keep)
+        session.drafting[name] = work.Drafting(key, self.models, make, keep)
+        yield from self._follow_draft(name, session.drafting[name], request)
+
+    def _follow_draft(self, name: str, drafting: work.Drafting, request: gr.Request) -> Iterator[Drafted]:
         paper = self.papers[name]
         for text, over in drafting.follow():
-            if key is None or self._watching.get(request.session_hash) == key:
-                yield {paper.text: text, paper.stop: gr.update(visible=not over)}
+            if drafting.key not in (None, self._watching.get(request.session_hash)):
+                return  # the page shows another slide by now; the draft is kept with its own
+            yield {paper.text: text, paper.stop: gr.update(visible=not over)}
 
     def stop_draft(self, name: str) -> Callable[[gr.Request], None]:
         """The handler of a draft's Stop."""
@@ -395,7 +407,7 @@ class Desk:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         light = quiet | {"queue": False}
         shown = {self.viewer, self.case, self.conversation, self.context, self.candidates, self.download}
-        shown |= {paper.text for paper in self.papers.values()}
+        shown |= {part for paper in self.papers.values() for part in (paper.text, paper.stop)}
         stream = quiet | {"concurrency_limit": None, "trigger_mode": "multiple"}
         page.load(self.restore, None, shown, **stream)
         page.unload(self.leave)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from slides import Evidence, Region
+from slides import Evidence, Finding, Region
 
 LETTERS = "ABCDEFGHIJKL"
 FIELDS_EACH = 2
@@ -30,7 +30,7 @@ class Places:
         for region in self._shown(evidence):
             if self._index(region) is None and len(self._regions) < len(LETTERS):
                 self._regions.append(region)
-                self._names.append(evidence.finding.label or evidence.finding.name.replace("_", " "))
+                self._names.append(_caption(evidence.finding))
 
     def letters(self, evidence: Evidence) -> list[str]:
         """The letters of a piece of evidence that have been given; `slide` for the whole slide."""
@@ -53,6 +53,12 @@ class Places:
 
     def _index(self, region: Region) -> int | None:
         return next((i for i, known in enumerate(self._regions) if _overlap(known, region) >= SAME_PLACE), None)
+
+
+def _caption(finding: Finding) -> str:
+    """What stands, else only what was looked for: a class that abstained is not written on a picture."""
+    name = finding.name.replace("_", " ")
+    return name if finding.label is None or finding.abstained else f"{name}: {finding.label}"
 
 
 def _overlap(one: Region, other: Region) -> float:

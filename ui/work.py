@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,17 +57,22 @@ class Drafting:
 
     Parameters
     ----------
+    key : the slide it is about, None for all of them
     make : what makes the draft of the engine; it is given where to tell progress
     keep : told the finished Markdown, or one line that says why there is none
     """
 
     def __init__(
         self,
+        key: str | None,
         models: Models,
         make: Callable[[Engine, Callable[[str], None]], Draft],
         keep: Callable[[str], None],
     ) -> None:
+        self.key = key
         self.halt = threading.Event()
+        self._began = time.monotonic()
+        self._stage = ""
         self._told = "Starting"
         self._text: str | None = None
         self._thread = threading.Thread(target=self._run, args=(models, make, keep), name="draft", daemon=True)
@@ -74,11 +80,15 @@ class Drafting:
 
     def follow(self) -> Iterator[tuple[str, bool]]:
         """Markdown to show and whether it is the end of it: a line a second, then the draft."""
-        began = time.monotonic()
-        while self._thread.is_alive():
-            yield f"{self._told} · {time.monotonic() - began:.0f} s", False
+        while self.alive:
+            yield " · ".join(filter(None, (self._stage, self._told, f"{time.monotonic() - self._began:.0f} s"))), False
             self._thread.join(timeout=0.5)
         yield self._text or "", True
+
+    @property
+    def alive(self) -> bool:
+        """True while it is being made."""
+        return self._thread.is_alive()
 
     def _run(
         self,
@@ -99,6 +109,8 @@ class Drafting:
 
     def _tell(self, what: str) -> None:
         give_up_if(self.halt.is_set)
+        if re.fullmatch(r"slide \d+ of \d+", what):
+            self._stage, what = what.capitalize(), ""
         self._told = plain_markdown(what)
 
 

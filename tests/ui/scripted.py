@@ -109,6 +109,8 @@ class ScriptedEngine:
     def _work(self, progress: Callable[[str], None]) -> None:
         for done in range(5):
             progress(f"Looking at the tissue {done} of 4")
+            while done == self.hold and not self.go.wait(0.01):
+                progress(f"Looking at the tissue {done} of 4")
             time.sleep(self.pause)
 
 

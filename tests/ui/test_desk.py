@@ -361,3 +361,28 @@ def test_a_slide_without_a_scale_asks_for_it(chrome: Any, shared_data: Path) -> 
         assert page.locator("#viewer .tools button", has_text="20×").is_enabled()
         assert "stated by you" in page.locator("#case .facts").inner_text()
         context.close()
+
+
+def test_a_draft_on_its_way_is_found_again_after_a_reload(page: Any, engine: ScriptedEngine) -> None:
+    engine.hold = 0
+    page.get_by_role("tab", name="Report").click()
+    page.locator("#report-start").click()
+    page.wait_for_function("document.querySelector('#report').innerText.includes('Looking at the tissue')")
+    page.reload()
+    page.wait_for_function(LOADED)
+    page.get_by_role("tab", name="Report").click()
+    page.wait_for_function("document.querySelector('#report').innerText.includes('Looking at the tissue')")
+    assert page.locator("#report-stop").is_visible()
+    engine.go.set()
+    page.wait_for_function("document.querySelector('#report').innerText.includes('Specimen')")
+    assert page.locator("#save-report").is_visible()
+    assert not page.locator("#report-stop").is_visible()
+
+
+def test_a_draft_can_be_stopped(page: Any, engine: ScriptedEngine) -> None:
+    engine.hold = 0
+    page.get_by_role("tab", name="Worklist").click()
+    page.locator("#worklist-start").click()
+    page.locator("#worklist-stop").click()
+    page.wait_for_function("document.querySelector('#worklist').innerText === 'Stopped.'")
+    assert not page.locator("#worklist-stop").is_visible()

@@ -60,6 +60,14 @@ def test_a_box_asked_about_is_a_place_and_letters_run_out_quietly() -> None:
     assert len(places.as_props()) == 12
 
 
+def test_a_class_that_abstained_is_not_written_on_a_picture() -> None:
+    unsure = Finding("organ", "colon", probability=0.4, abstained=True, reason="unlike what it was trained on")
+    places = Places(WHOLE)
+    places.mark(Evidence("slide", WHOLE, 0.5, unsure, (Region(0, 0, 50, 50),)))
+    places.mark(_evidence(WHOLE, Region(500, 500, 50, 50)))
+    assert [place["name"] for place in places.as_props()] == ["organ", "organ: colon"]
+
+
 def test_a_struck_sentence_is_never_among_the_sentences() -> None:
     exchange = Exchange(0, "0", WHOLE, "What?")
     exchange.take(Found(0, _evidence(WHOLE, Region(0, 0, 50, 50))))
@@ -166,7 +174,10 @@ def test_sessions_know_their_keys_and_forget_the_oldest() -> None:
 def test_drafts_end_when_they_are_halted(rack: Rack) -> None:
     kept: list[str] = []
     drafting = work.Drafting(
-        Models(ScriptedEngine(pause=0.2)), lambda engine, tell: engine.triage(rack.paths, progress=tell), kept.append
+        None,
+        Models(ScriptedEngine(pause=0.2)),
+        lambda engine, tell: engine.triage(rack.paths, progress=tell),
+        kept.append,
     )
     drafting.halt.set()
     *_, (text, over) = drafting.follow()

@@ -46,7 +46,9 @@ export function mountBoxes(viewer, publish) {
     const area = ({box}) => box[2] * box[3];
     for (const {letter, box, name, asked: all} of [...desk.places].sort((one, other) => area(other) - area(one))) {
       const tag = el("button", {class: "tag", type: "button", "aria-label": `Evidence ${letter}: ${name}`}, letter);
-      const node = el("div", {class: all ? "evidence-box all" : "evidence-box", "data-letter": letter}, tag);
+      const node = el("div", {class: "evidence-box", "data-letter": letter}, tag);
+      node.classList.toggle("all", all);
+      node.classList.toggle("drawn", asked.some((mine) => String(mine) === String(box))); // has its outline already
       node.style.setProperty("--mark", colourOf(letter));
       lay(node, box);
       // A tracker of its own keeps the viewer from taking the press for a drag of the slide.
@@ -60,6 +62,7 @@ export function mountBoxes(viewer, publish) {
   function set(boxes) {
     asked = boxes.map(clamp).filter((box) => box[2] >= SMALLEST && box[3] >= SMALLEST).slice(-MOST);
     drawAsked();
+    drawEvidence();
     publish(asked);
   }
 

@@ -27,7 +27,8 @@ export function mount({element, trigger, props, watch}) {
   }
 
   function progress({what, done, total}) {
-    const line = total ? `${what} · ${done} of ${total} fields` : what || "Starting";
+    const doing = what ? what[0].toUpperCase() + what.slice(1) : "Starting";
+    const line = total ? `${doing} · ${done} of ${total}` : doing;
     return el("div", {class: "progress"}, el("span", {}, line),
       el("progress", total ? {max: total, value: done} : {}));
   }
