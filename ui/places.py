@@ -58,7 +58,10 @@ class Places:
 def _caption(finding: Finding) -> str:
     """What stands, else only what was looked for: a class that abstained is not written on a picture."""
     name = finding.name.replace("_", " ")
-    return name if finding.label is None or finding.abstained else f"{name}: {finding.label}"
+    if finding.label is None or finding.abstained:
+        return name
+    tells_itself = name.startswith(("tissue ", "disease "))
+    return finding.label if tells_itself else f"{name}: {finding.label}"
 
 
 def _overlap(one: Region, other: Region) -> float:

@@ -21,7 +21,7 @@ export function lengthInWords(microns) {
 
 export function magnificationInWords(perPixel) {
   const times = 10 / perPixel;
-  return `${times >= 10 ? times.toFixed(0) : times >= 1 ? times.toFixed(1) : times.toFixed(2)}×`;
+  return `${times >= 9.95 ? times.toFixed(0) : times >= 1 ? times.toFixed(1) : times.toFixed(2)}×`;
 }
 
 export function mountScale(node, viewer, stateScale) {
