@@ -32,6 +32,7 @@ from .differential import conflicts, differential
 from .language.decoding import LocalModel
 from .language.load import load_language
 from .language.model import LanguageModel
+from .meaning import organs_in
 from .plan import Plan, plan
 from .say import Material, compose
 from .settle import entries, settle
@@ -101,9 +102,13 @@ class Copilot:
         hashes = {"language": self.language.sha256, **self.eye.weights_sha256}
         return ModelCard(self.language.name, self.eye.encoder.name, hashes)
 
-    def observe(self, view: View, *, halted: Callable[[], bool] = never) -> Generator[Looking, None, Observation]:
-        """Looks at one view, yielding progress; returns the observation."""
-        looking = self.eye.look(view.slide, view.region, halted=halted)
+    def observe(
+        self, view: View, *, context: str | None = None, halted: Callable[[], bool] = never
+    ) -> Generator[Looking, None, Observation]:
+        """Looks at one view, yielding progress; returns the observation. A context may state the organ."""
+        stated = organs_in(context or "")
+        organ = next(iter(stated)) if len(stated) == 1 else None
+        looking = self.eye.look(view.slide, view.region, organ=organ, halted=halted)
         while True:
             try:
                 step: Progress = next(looking)
@@ -118,7 +123,7 @@ class Copilot:
         seen: list[Seen] = []
         evidence: list[Evidence] = []
         for number, view in enumerate(question.views, 1):
-            observation = yield from self.observe(view, halted=halted)
+            observation = yield from self.observe(view, context=question.context, halted=halted)
             seen.append(Seen(observation, len(evidence), f"View {number}" if len(question.views) > 1 else ""))
             for item in observation.evidence:
                 yield Found(len(evidence), item)
@@ -168,7 +173,7 @@ class Copilot:
         """Ancillary tests for what the views show, or between the candidates given."""
         from .suggest import plan_tests
 
-        return plan_tests(self.knowledge, self._look_at(views, progress), context=context, given=given)
+        return plan_tests(self.knowledge, self._look_at(views, progress, context), context=context, given=given)
 
     def report(
         self, views: Sequence[View], *, context: str | None = None, progress: Callable[[str], None] = print
@@ -177,7 +182,7 @@ class Copilot:
         from .report import draft_report
         from .suggest import plan_tests
 
-        observations = self._look_at(views, progress)
+        observations = self._look_at(views, progress, context)
         tests = plan_tests(self.knowledge, observations, context=context)
         return draft_report(observations, context=context, plan=tests, model=self.card)
 
@@ -195,10 +200,12 @@ class Copilot:
                 observations.append(Observation(path.name, Region(0, 0, 1, 1), None, (), 0, 0, False, str(error)))
         return rank(observations)
 
-    def _look_at(self, views: Sequence[View], progress: Callable[[str], None]) -> list[Observation]:
+    def _look_at(
+        self, views: Sequence[View], progress: Callable[[str], None], context: str | None = None
+    ) -> list[Observation]:
         observations = []
         for view in views:
-            looking = self.observe(view)
+            looking = self.observe(view, context=context)
             while True:
                 try:
                     step = next(looking)

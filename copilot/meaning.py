@@ -234,6 +234,7 @@ def _only_a_site(said: str) -> bool:
     return all(word in _FILLER for word in re.findall(r"[a-z]+", said))
 
 
+@lru_cache(maxsize=2048)
 def organs_in(text: str) -> frozenset[str]:
     """Organs that a text names, or that its disease words live in."""
     said = canonical(text)

@@ -61,7 +61,7 @@ class Eye:
         self.encoder = encoder
         self.heads = heads
         self.atlas = atlas
-        self._seen: OrderedDict[tuple[str, str, Region, float | None], Observation] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, Region, float | None, str | None], Observation] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -71,10 +71,16 @@ class Eye:
         return hashes if self.atlas is None else {**hashes, "atlas": str(self.atlas.card["sha256"])}
 
     def look(
-        self, slide: Slide, region: Region | None = None, *, halted: Callable[[], bool] = lambda: False
+        self,
+        slide: Slide,
+        region: Region | None = None,
+        *,
+        organ: str | None = None,
+        halted: Callable[[], bool] = lambda: False,
     ) -> Generator[Progress, None, Observation]:
         """The observation of a region, or of the whole slide; yields progress while it looks.
 
+        `organ` is the organ where the request states it: the heads of that organ may then speak.
         Raises `UsageError` for a region outside the slide. Parts that cannot be read are left out and
         named in `notes`. Once `halted()` is true it returns what it has and remembers nothing.
         """
@@ -82,12 +88,12 @@ class Eye:
         if view is None:
             width, height = slide.size
             raise UsageError(f"the region lies outside the slide, which is {width} x {height} px")
-        key = (slide.fingerprint, slide.name, view, slide.mpp)
+        key = (slide.fingerprint, slide.name, view, slide.mpp, organ)
         with self._lock:
             if (known := self._seen.get(key)) is not None:
                 self._seen.move_to_end(key)
                 return known
-        observation = yield from self._look(slide, view, region is None, halted)
+        observation = yield from self._look(slide, view, region is None, organ, halted)
         if not halted():
             with self._lock:
                 self._seen[key] = observation
@@ -96,7 +102,7 @@ class Eye:
         return observation
 
     def _look(
-        self, slide: Slide, view: Region, whole: bool, halted: Callable[[], bool]
+        self, slide: Slide, view: Region, whole: bool, organ: str | None, halted: Callable[[], bool]
     ) -> Generator[Progress, None, Observation]:
         yield Progress("finding tissue")
         try:
@@ -119,7 +125,7 @@ class Eye:
         if not tiles:
             why = "stopped before any tissue was read" if halted() else "no part of the tissue here can be read"
             return Observation(slide.name, view, plan.mpp, quality, 0, plan.available, False, why, tuple(notes))
-        heads = self._read_heads(slide, view, plan, tiles, features)
+        heads = self._read_heads(slide, view, plan, tiles, features, organ)
         stain = heads[0].finding if heads else None
         reason = None
         if stain is not None and stain.label == "not histology" and not stain.abstained:
@@ -159,13 +165,19 @@ class Eye:
         return tiles, pictures, np.concatenate(features)
 
     def _read_heads(
-        self, slide: Slide, view: Region, plan: TilePlan, tiles: Sequence[Region], features: np.ndarray
+        self,
+        slide: Slide,
+        view: Region,
+        plan: TilePlan,
+        tiles: Sequence[Region],
+        features: np.ndarray,
+        stated: str | None,
     ) -> tuple[Evidence, ...]:
-        """What the heads say, in the order of use; an organ's own heads only where it is that organ."""
+        """What the heads say, in the order of use; an organ's own heads only where it is, or is stated, that organ."""
         # the heads know the scale at the side the encoder sees
         mpp = None if plan.tile_um is None else plan.tile_um / self.encoder.tile_px
-        readings = self.heads.read(features, mpp=mpp)
-        organ = next((item.finding.label for item in readings if item.finding.name == "organ"), None)
+        readings = self.heads.read(features, mpp=mpp, organ=stated)
+        organ = stated or next((item.finding.label for item in readings if item.finding.name == "organ"), None)
         kept = [item for item in readings if _of_organ(item.finding.name) in (None, organ)]
         kept.sort(key=lambda item: ORDER.index(item.finding.name.split(" ")[0]))
         return tuple(Evidence(slide.name, view, plan.mpp, item.finding, _speaking(item, tiles)) for item in kept)

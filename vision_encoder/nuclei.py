@@ -141,7 +141,7 @@ def explained(smooth: Floats, nuclei: Nuclei) -> float:
     mean, spread = _mean_and_spread(smooth[within], nuclei.labels[within], len(nuclei))
     around, _ = _mean_and_spread(smooth[ring], grown[ring], len(nuclei))
     standing_out = float(np.average(mean - around - spread, weights=nuclei.areas))
-    return max(standing_out, 0.0) * nuclei.areas.sum() / smooth.size
+    return float(max(standing_out, 0.0) * nuclei.areas.sum() / smooth.size)
 
 
 def _mean_and_spread(values: Floats, labels: Labels, count: int) -> tuple[Floats, Floats]:
