@@ -46,7 +46,9 @@ class FixedHeads:
     stain: str = "HE"
     card: ClassVar = {"sha256": "1" * 64}
 
-    def read(self, features: np.ndarray, *, mpp: float | None = None) -> tuple[FixedReading, ...]:
+    def read(
+        self, features: np.ndarray, *, mpp: float | None = None, organ: str | None = None
+    ) -> tuple[FixedReading, ...]:
         self.mpp = mpp
         red = features[:, 0]
         pair = np.stack([red, 1 - red], axis=1).astype(np.float32)
