@@ -1,16 +1,9 @@
-"""The page: Gradio blocks around the viewer, the conversation and the drafts, and what each event does.
-
-The conversation is drawn by `static/conversation.js` inside `gr.HTML`, not by `gr.Chatbot`: each sentence must end in
-buttons that fly to its evidence and be found again from there, which sanitised Markdown cannot carry; text from
-models and slides becomes text nodes, so no sanitiser stands between it and the page; and an update redraws one
-answer where a chat component renders its whole history again.
-"""
+"""What each event of the page does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -20,45 +13,16 @@ from slides import PathcopilotError, Region
 from . import work
 from .exchange import Exchange
 from .models import Draft, Engine, Models
+from .page import EMPTY, LONGEST_CONTEXT, LONGEST_QUESTION, Page
 from .rack import Rack
 from .session import COOKIE, SHOWN_TURNS, Session, Sessions, SlideState
 
 MOST_REGIONS = 4
-LONGEST_QUESTION = 2000
-LONGEST_CONTEXT = 2000
-
-TEMPLATES = Path(__file__).parent / "static" / "templates"
-RESEARCH_USE = "For research and teaching only; not a medical device, not for diagnosis."
-EMPTY = {
-    "tests": "Which stains and tests would separate the candidates, and the result to expect of each.",
-    "report": "A draft whose every line names its finding, or says that it was not assessed.",
-    "worklist": "The open slides in the order in which they should be read.",
-}
-"""What a draft's page says before there is one."""
-_OPENSEADRAGON = '<script src="desk/openseadragon/openseadragon.min.js"></script>'
 
 Update = Any
 """What Gradio takes as news of one component."""
 Drafted = dict[Any, Update]
 Progress = Callable[[str], None]
-
-
-class Paper(NamedTuple):
-    """Where a draft is shown, what starts it and what stops it."""
-
-    text: gr.Markdown
-    start: gr.Button
-    stop: gr.Button
-
-
-def _module(name: str, *events: str) -> str:
-    """Loads one of our scripts into a component. Gradio finds an event by its quoted name in this text."""
-    quoted = ", ".join(f'"{event}"' for event in events)
-    return (
-        f"const events = [{quoted}];\n"
-        f'import(new URL("desk/{name}.js", document.baseURI).href)'
-        ".then((part) => part.mount({element, trigger, props, watch, events}));"
-    )
 
 
 class Desk:
@@ -68,7 +32,6 @@ class Desk:
         self.rack = rack
         self.models = models
         self.sessions = sessions
-        self.papers: dict[str, Paper] = {}
         self._watching: dict[str, str | None] = {}
         """Slide that each browser tab shows: what belongs to another slide is not sent to it."""
 
@@ -98,39 +61,42 @@ class Desk:
         self._watching[request.session_hash] = key
         names = list(self.rack.names.items())
         page: dict[Any, Update] = {
-            self.case: gr.update(slides={"names": names, "current": key}),
-            self.papers["worklist"].text: session.worklist or EMPTY["worklist"],
+            self.page.case: gr.update(slides={"names": names, "current": key}),
+            self.page.papers["worklist"].text: session.worklist or EMPTY["worklist"],
         }
         if key is None:
-            yield page | {self.viewer: gr.update(shown={"slide": None, "regions": []})}
+            nothing = {self.page.viewer: gr.update(shown={"slide": None, "regions": []})}
+            yield page | nothing | {self.page.conversation: gr.update(ready=True)}
             return
         state = session.on(key)
         described = self.rack.describe(key)
+        if self._watching.get(request.session_hash) != key:
+            return  # it took long to open, and the page has gone on to another
         yield (
             page
             | {
-                self.viewer: gr.update(
+                self.page.viewer: gr.update(
                     shown={"slide": described, "regions": [list(region.xywh) for region in state.regions]}
                 ),
-                self.conversation: self._conversation(key, state),
-                self.context: state.context,
-                self.candidates: state.candidates,
-                self.papers["tests"].text: state.tests or EMPTY["tests"],
-                self.papers["report"].text: state.report or EMPTY["report"],
-                self.download: self._download(key, state),
+                self.page.conversation: self._conversation(key, state),
+                self.page.context: state.context,
+                self.page.candidates: state.candidates,
+                self.page.papers["tests"].text: state.tests or EMPTY["tests"],
+                self.page.papers["report"].text: state.report or EMPTY["report"],
+                self.page.download: self._download(key, state),
             }
-            | {paper.stop: gr.update(visible=False) for paper in self.papers.values()}
+            | {paper.stop: gr.update(visible=False) for paper in self.page.papers.values()}
         )
         if state.running:
             for update in self._stream(key, state, state.running, request):
-                yield {self.conversation: update}
+                yield {self.page.conversation: update}
         for name, drafting in list(session.drafting.items()):
             if drafting.alive and drafting.key in (None, key):
                 for draft in self._follow_draft(name, drafting, request):
-                    yield draft | ({self.download: self._download(key, state)} if name == "report" else {})
+                    yield draft | ({self.page.download: self._download(key, state)} if name == "report" else {})
         if not self.models.ready:
             self.models.wait()
-            yield {self.conversation: gr.update(ready=True)}
+            yield {self.page.conversation: gr.update(ready=True)}
 
     # Asking ----------------------------------------------------------------------------------------------------
 
@@ -269,7 +235,7 @@ class Desk:
             state.report = markdown
 
         for update in self._draft("report", key, session, make, keep, request):
-            yield update | {self.download: self._download(key, state)}
+            yield update | {self.page.download: self._download(key, state)}
 
     def rank(self, request: gr.Request) -> Iterator[Drafted]:
         """Every open slide, ranked by how soon it should be read."""
@@ -296,7 +262,7 @@ class Desk:
         yield from self._follow_draft(name, session.drafting[name], request)
 
     def _follow_draft(self, name: str, drafting: work.Drafting, request: gr.Request) -> Iterator[Drafted]:
-        paper = self.papers[name]
+        paper = self.page.papers[name]
         for text, over in drafting.follow():
             if drafting.key not in (None, self._watching.get(request.session_hash)):
                 return  # the page shows another slide by now; the draft is kept with its own
@@ -329,130 +295,45 @@ class Desk:
         """The page with its events."""
         with gr.Blocks(
             title="pathcopilot", analytics_enabled=False, fill_height=True, fill_width=True, delete_cache=(3600, 3600)
-        ) as page:
-            with gr.Row(elem_id="desk"):
-                with gr.Column(elem_id="slide-side"):
-                    self.viewer = gr.HTML(
-                        html_template=_template("viewer"),
-                        apply_default_css=False,
-                        js_on_load=_module("viewer", "region", "statescale", "halt"),
-                        head=_OPENSEADRAGON,
-                        elem_id="viewer",
-                        shown=None,
-                    )
-                with gr.Column(elem_id="talk-side"):
-                    self.case = gr.HTML(
-                        html_template=_template("case"),
-                        apply_default_css=False,
-                        js_on_load=_module("case", "open"),
-                        elem_id="case",
-                        slides=None,
-                    )
-                    with gr.Tabs(elem_id="tabs"):
-                        with gr.Tab("Ask", elem_id="tab-ask"):
-                            self._ask_tab()
-                        with gr.Tab("Tests", elem_id="tab-tests"):
-                            self._draft_tab("tests", "Suggest tests")
-                        with gr.Tab("Report", elem_id="tab-report"):
-                            self._draft_tab("report", "Draft report")
-                        with gr.Tab("Worklist", elem_id="tab-worklist"):
-                            self._draft_tab("worklist", "Rank open slides")
-                    gr.HTML(f"<p>{RESEARCH_USE}</p>", apply_default_css=False, elem_id="research-use")
-            self._listen(page)
-        page.queue(default_concurrency_limit=4, max_size=64)
-        return page
+        ) as blocks:
+            self.page = Page()
+            self._listen(blocks)
+        blocks.queue(default_concurrency_limit=4, max_size=64)
+        return blocks
 
-    def _ask_tab(self) -> None:
-        self.conversation = gr.HTML(
-            html_template=_template("conversation"),
-            apply_default_css=False,
-            js_on_load=_module("conversation", "example"),
-            elem_id="conversation",
-            turns=None,
-            live={},
-            ready=False,
-        )
-        with gr.Column(elem_id="composer"):
-            self.context = _line(
-                "context", "Clinical context (optional)", "Clinical context, optional: age, site, history"
-            )
-            with gr.Row(elem_id="ask-row"):
-                self.question = gr.Textbox(
-                    show_label=False,
-                    label="Question",
-                    placeholder="Ask about the slide or a box",
-                    lines=1,
-                    max_lines=4,
-                    max_length=LONGEST_QUESTION,
-                    container=False,
-                    elem_id="question",
-                )
-                self.send = gr.Button("Ask", variant="primary", elem_id="send", min_width=72)
-                self.stop = gr.Button("Stop", variant="stop", elem_id="stop", min_width=72)
-
-    def _draft_tab(self, name: str, verb: str) -> None:
-        with gr.Row(elem_classes="draft-row"):
-            if name == "tests":
-                self.candidates = _line("candidates", "Candidates", "Candidates to separate, optional: one | another")
-            start = gr.Button(verb, variant="primary", elem_id=f"{name}-start")
-            stop = gr.Button("Stop", variant="stop", visible=False, elem_id=f"{name}-stop")
-            if name == "report":
-                self.download = gr.Button("Save as Markdown", link="report/0.md", visible=False, elem_id="save-report")
-        text = gr.Markdown(
-            EMPTY[name], elem_id=name, elem_classes="paper", latex_delimiters=[], container=False, sanitize_html=True
-        )
-        self.papers[name] = Paper(text, start, stop)
-
-    def _listen(self, page: gr.Blocks) -> None:
+    def _listen(self, blocks: gr.Blocks) -> None:
+        page = self.page
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         light = quiet | {"queue": False}
-        shown = {self.viewer, self.case, self.conversation, self.context, self.candidates, self.download}
-        shown |= {part for paper in self.papers.values() for part in (paper.text, paper.stop)}
+        shown = {page.viewer, page.case, page.conversation, page.context, page.candidates, page.download}
+        shown |= {part for paper in page.papers.values() for part in (paper.text, paper.stop)}
         stream = quiet | {"concurrency_limit": None, "trigger_mode": "multiple"}
-        page.load(self.restore, None, shown, **stream)
-        page.unload(self.leave)
-        self.case.open(self.open, None, shown, **stream)
-        asked = [self.question, self.context, self.viewer]
-        gr.on([self.question.submit, self.send.click], self.ask, asked, [self.question, self.conversation], **stream)
-        self.conversation.example(
-            self.example, [self.context, self.viewer], [self.question, self.conversation], **stream
+        blocks.load(self.restore, None, shown, **stream)
+        blocks.unload(self.leave)
+        page.case.open(self.open, None, shown, **stream)
+        asked = [page.question, page.context, page.viewer]
+        gr.on([page.question.submit, page.send.click], self.ask, asked, [page.question, page.conversation], **stream)
+        page.conversation.example(
+            self.example, [page.context, page.viewer], [page.question, page.conversation], **stream
         )
-        self.stop.click(self.halt, self.viewer, None, **light)
-        self.viewer.halt(self.halt, self.viewer, None, **light)
-        self.viewer.region(self.region, self.viewer, None, trigger_mode="always_last", **light)
-        self.viewer.statescale(self.scale, None, self.viewer, **light)
-        self.context.blur(self.remember_context, [self.context, self.viewer], None, **light)
+        page.stop.click(self.halt, page.viewer, None, **light)
+        page.viewer.halt(self.halt, page.viewer, None, **light)
+        page.viewer.region(self.region, page.viewer, None, trigger_mode="always_last", **light)
+        page.viewer.statescale(self.scale, None, page.viewer, **light)
+        page.context.blur(self.remember_context, [page.context, page.viewer], None, **light)
         self._listen_to_drafts(quiet, light)
 
     def _listen_to_drafts(self, quiet: dict[str, Any], light: dict[str, Any]) -> None:
-        asked = [self.context, self.viewer]
+        page = self.page
+        asked = [page.context, page.viewer]
         for name, handler, inputs, more in (
-            ("tests", self.suggest, [self.candidates, *asked], set()),
-            ("report", self.draft_report, asked, {self.download}),
+            ("tests", self.suggest, [page.candidates, *asked], set()),
+            ("report", self.draft_report, asked, {page.download}),
             ("worklist", self.rank, None, set()),
         ):
-            paper = self.papers[name]
+            paper = page.papers[name]
             paper.start.click(handler, inputs, {paper.text, paper.stop} | more, **quiet)
             paper.stop.click(self.stop_draft(name), None, None, **light)
-
-
-def _template(name: str) -> str:
-    """Markup of a component. It holds no placeholder: a value in a template would be compiled as code."""
-    return (TEMPLATES / f"{name}.html").read_text(encoding="utf-8")
-
-
-def _line(name: str, label: str, placeholder: str) -> gr.Textbox:
-    return gr.Textbox(
-        label=label,
-        show_label=False,
-        placeholder=placeholder,
-        lines=1,
-        max_lines=1,
-        max_length=LONGEST_CONTEXT,
-        container=False,
-        elem_id=name,
-        html_attributes=gr.InputHTMLAttributes(autocomplete="off"),
-    )
 
 
 def _regions(boxes: Any, whole: Region) -> tuple[Region, ...]:

@@ -137,16 +137,20 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     """Folders replaced by the slides in them, names in order; other paths as they are."""
     found: list[Path] = []
     for path in paths:
-        if not path.is_dir() or _is_dicom_folder(path):
+        try:
+            found += _inside(path) if path.is_dir() and not _is_dicom_folder(path) else [path]
+        except OSError:  # opening it will say why
             found.append(path)
-        else:
-            found += [
-                child
-                for child in sorted(path.iterdir())
-                if not child.name.startswith(".")
-                and (_is_dicom_folder(child) if child.is_dir() else child.suffix.lower() in SUFFIXES)
-            ]
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [
+        child
+        for child in sorted(folder.iterdir())
+        if not child.name.startswith(".")
+        and (_is_dicom_folder(child) if child.is_dir() else child.suffix.lower() in SUFFIXES)
+    ]
 
 
 def _is_dicom_folder(path: Path) -> bool:

@@ -231,7 +231,8 @@ def test_drafts_stay_with_their_slide_and_the_report_can_be_saved(page: Any) -> 
 
 
 def test_a_slide_that_does_not_open_says_so_in_its_place(page: Any) -> None:
-    page.locator("#case select").select_option("2")
+    page.keyboard.press("]")
+    page.keyboard.press("]")
     page.wait_for_function("document.querySelector('#viewer .notice').innerText.includes('broken.svs')")
     assert not page.locator("#viewer .tools").is_visible()
     page.locator("#case select").select_option("0")
@@ -386,3 +387,13 @@ def test_a_draft_can_be_stopped(page: Any, engine: ScriptedEngine) -> None:
     page.locator("#worklist-stop").click()
     page.wait_for_function("document.querySelector('#worklist').innerText === 'Stopped.'")
     assert not page.locator("#worklist-stop").is_visible()
+
+
+def test_a_desk_without_slides_says_how_to_open_one(chrome: Any) -> None:
+    with served(ScriptedEngine(), []) as url:
+        context = chrome.new_context()
+        page = context.new_page()
+        page.goto(url)
+        page.wait_for_function("document.querySelector('#viewer .notice')?.innerText.includes('pathcopilot serve')")
+        assert not page.locator("#conversation .loading").is_visible()
+        context.close()
