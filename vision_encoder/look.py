@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from slides import Evidence, Finding, Pixels, Region, RegionUnreadable, Slide, UsageError
+from slides import Evidence, Finding, Region, RegionUnreadable, Slide, UsageError
 from slides.quality import measure_quality
 from slides.tissue import tissue_mask
 
 from .field import Field
 from .morphometry import measure, measure_together
 from .observation import Observation
-from .sampling import TilePlan, plan_tiles, typical
+from .sampling import TilePlan, darkness, plan_tiles, typical
 
 if TYPE_CHECKING:
     from .encoder import Encoder
@@ -118,7 +118,7 @@ class Eye:
         notes += plan.notes
         if slide.mpp is None and not any("µm/px" in note for note in notes):
             notes.append(NO_SCALE)
-        tiles, pictures, features = yield from self._encode(slide, plan, halted)
+        tiles, shades, features = yield from self._encode(slide, plan, halted)
         unread = len(plan.tiles) - len(tiles)
         if unread and not halted():
             notes.append(f"{unread} of {len(plan.tiles)} fields could not be read and were left out.")
@@ -134,7 +134,7 @@ class Eye:
         else:
             likeness = self._resembles(slide, view, plan, features, stain)
             yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
-            measures = self._measure(slide, view, plan, tiles, pictures, _stain_of(stain, quality))
+            measures = self._measure(slide, view, plan, tiles, shades, _stain_of(stain, quality))
             found = (*heads, *likeness, *measures, *quality)
         return Observation(
             slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes)
@@ -142,10 +142,10 @@ class Eye:
 
     def _encode(
         self, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
-    ) -> Generator[Progress, None, tuple[list[Region], list[Pixels], np.ndarray]]:
-        """The tiles that could be read, their pictures and their features (n, d)."""
+    ) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:
+        """The tiles that could be read, their darkness and their features (n, d); no pixels are kept."""
         tiles: list[Region] = []
-        pictures: list[Pixels] = []
+        shades: list[float] = []
         features = [np.empty((0, self.encoder.dimension), np.float32)]
         for start in range(0, len(plan.tiles), CHUNK):
             yield Progress("looking at tissue fields", start, len(plan.tiles))
@@ -161,8 +161,8 @@ class Eye:
             if fresh:
                 images = [Image.fromarray(picture) for picture in fresh]
                 features.append(self.encoder.encode_tiles(images, mpp=plan.mpp))
-            pictures += fresh
-        return tiles, pictures, np.concatenate(features)
+            shades += [darkness(picture) for picture in fresh]
+        return tiles, shades, np.concatenate(features)
 
     def _read_heads(
         self,
@@ -208,15 +208,16 @@ class Eye:
         view: Region,
         plan: TilePlan,
         tiles: Sequence[Region],
-        pictures: Sequence[Pixels],
+        shades: Sequence[float],
         stain: str,
     ) -> tuple[Evidence, ...]:
         """Measures over a whole small view, or over fields from the palest to the most cellular."""
         if plan.framed:
             pixels = slide.read(view) if plan.mpp is None else slide.read(view, mpp=plan.mpp)
             return measure(pixels, plan.mpp, view, slide.name, stain)
-        chosen = typical(pictures, FIELDS_MEASURED)
-        fields = [Field(pictures[index], tiles[index]) for index in chosen]
+        sides = dict(zip(plan.tiles, plan.sizes, strict=True))
+        chosen = [tiles[index] for index in typical(shades, FIELDS_MEASURED)]
+        fields = [Field(slide.read_size(tile, (sides[tile], sides[tile])), tile) for tile in chosen]
         return measure_together(fields, plan.mpp, view, slide.name, stain)
 
 

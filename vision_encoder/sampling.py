@@ -69,15 +69,17 @@ def spread(tiles: Sequence[Region], most: int, *, seed: int) -> tuple[Region, ..
     return tuple(walk[draw.integers(low, high)] for low, high in pairwise(edges))
 
 
-def typical(pictures: Sequence[Pixels], most: int) -> list[int]:
-    """Indices of at most `most` pictures, evenly from the palest to the darkest in the red channel.
+def darkness(picture: Pixels) -> float:
+    """How dark a picture is in the red channel, 0–255: haematoxylin absorbs red and eosin hardly does."""
+    return 255.0 - float(picture[::4, ::4, 0].mean())
 
-    Haematoxylin absorbs red and eosin hardly does, so this runs from few nuclei to many.
-    """
-    darkness = np.argsort([-float(picture[::4, ::4, 0].mean()) for picture in pictures], kind="stable")
-    if len(darkness) <= most:
-        return [int(index) for index in darkness]
-    return [int(darkness[(2 * step + 1) * len(darkness) // (2 * most)]) for step in range(most)]
+
+def typical(darkness_of: Sequence[float], most: int) -> list[int]:
+    """Indices of at most `most` pictures, evenly from the palest to the darkest: from few nuclei to many."""
+    ranked = np.argsort(np.asarray(darkness_of), kind="stable")
+    if len(ranked) <= most:
+        return [int(index) for index in ranked]
+    return [int(ranked[(2 * step + 1) * len(ranked) // (2 * most)]) for step in range(most)]
 
 
 def _fitted(view: Region, side: int) -> int:

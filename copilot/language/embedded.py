@@ -30,7 +30,7 @@ def load_embedded(precision: Precision | None = None) -> LocalModel:
 def native_precision() -> Precision:
     """bfloat16 where the processor multiplies it in hardware, else float32.
 
-    Without AVX512-BF16 or AMX torch emulates bfloat16 at a quarter of float32's rate (docs/performance.md).
+    Without AVX512-BF16 or AMX torch emulates bfloat16 at a quarter of float32's rate.
     """
     import torch
 
