@@ -12,7 +12,7 @@ import typer
 
 from slides.errors import PathcopilotError, UsageError
 
-from .offline import go_offline
+from .process import prepare_process
 
 if TYPE_CHECKING:
     from .answer import Answer, Question
@@ -319,7 +319,7 @@ def _print_json(value: Any) -> None:
 
 def main() -> NoReturn:
     """Runs the command line; errors that a user can mend end in one line and exit code 2."""
-    go_offline()
+    prepare_process()
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except PathcopilotError as error:

@@ -22,7 +22,7 @@ from typing import Literal
 from slides.errors import PathcopilotError
 
 from .language import convert
-from .offline import SETTINGS, go_offline
+from .process import SETTINGS, prepare_process
 
 Status = Literal["PASS", "WARN", "FAIL"]
 
@@ -55,7 +55,7 @@ def check(prepare: bool = False) -> list[Check]:
 
     `prepare` converts the language model first where that is still to be done, telling of it on stderr.
     """
-    go_offline()
+    prepare_process()
     return [
         _python(),
         *_dependencies(),

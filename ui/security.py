@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copilot.language.convert import cache_folder
-from copilot.offline import go_offline
+from copilot.process import prepare_process
 
 STATIC = Path(__file__).parent / "static"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -39,9 +39,7 @@ _FORWARDED = (b"forwarded", b"x-forwarded-", b"x-original-", b"x-real-ip")
 
 def quiet_environment() -> None:
     """Turns off whatever would call out or leave traces; must run before gradio or transformers are imported."""
-    go_offline()
-    os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"  # else it exports to whatever collector the user has set
-    os.environ["OTEL_SDK_DISABLED"] = "true"
+    prepare_process()
     os.environ["GRADIO_SHARE"] = "False"
     os.environ["GRADIO_MCP_SERVER"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", own_folder())
