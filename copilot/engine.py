@@ -240,7 +240,7 @@ class Copilot:
         cited = settled.cited + (named.cited if named else ())
         material = Material(
             seen=tuple(seen),
-            conflicts=conflicts(observations, question.context, self.knowledge) if question.context else (),
+            conflicts=conflicts(observations, question.context) if question.context else (),
             candidates=candidates,
             settling=settled.statements,
             choice=statement,

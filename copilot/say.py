@@ -12,8 +12,11 @@ from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
 
 HOUSE = ("house rule",)
-MEASURES = ("nuclei_density", "nuclear_area", "clear_space_share", "positive_nuclei_share", "chromogen_share")
-MORE_MEASURES = ("nuclear_area_variation", "nuclear_share")
+MEASURES = (
+    "nuclei_density", "nuclear_area", "nuclear_elongation", "clear_space_share", "positive_nuclei_share",
+    "chromogen_share",
+)  # fmt: skip
+MORE_MEASURES = ("nuclear_spacing", "nuclear_area_variation", "nuclear_share")
 """Said only where a question asks for measures: their intervals are wide."""
 
 LIMITS: dict[str, tuple[str, ...]] = {
@@ -91,18 +94,21 @@ def _view(plan: Plan, seen: Seen, *, brief: bool) -> tuple[list[Statement], list
         return [wording.unusable(seen)], [*wording.classified(seen, "stain"), *wording.coverage(seen)]
     names = ("category", "disease", "tissue", "organ", "stain")
     told = {name: wording.classified(seen, name) for name in names}
-    untold = {name: wording.unclassified(seen, name) for name in names}
+    untold = {name: wording.unclassified(seen, name, why=True) for name in names}
     measures = (*MEASURES, *MORE_MEASURES) if plan.wants("measure") and not brief else MEASURES
     told["measure"] = [s for name in measures for s in wording.measured(seen, name)]
+    told["measure"] += wording.uneven(seen)
     told["quality"] = wording.focus(seen)
     asked: list[Statement] = []
-    for intent in plan.intents:
-        for name in ("category", "disease") if intent == "category" else (intent,):
-            asked += told.get(name, []) + untold.get(name, [])
-    rest = [s for name in (*names, "measure") for s in told[name]]
-    if not brief:  # a head out of its organ has no say unasked
-        rest += [s for name in ("category", "organ", "stain") for s in untold[name]]
+    wanted = [n for intent in plan.intents for n in (("category", "disease") if intent == "category" else (intent,))]
+    for name in wanted:
+        asked += told.get(name, []) + untold.get(name, [])
+    rest = [s for name in ("category", "disease", "tissue", "organ") for s in told[name]]
+    if not brief:  # what it is, or looks like, before what was measured; a head out of its organ has no say unasked
+        unasked = [name for name in ("organ", "category", "stain") if name not in wanted]
+        rest += [s for name in unasked for s in wording.unclassified(seen, name, why=False)]
         rest += wording.resembles(seen)
+    rest += told["measure"] + told["stain"]
     focus = seen.at("focus")
     if focus is not None and focus[1].finding.label != "sharp":
         rest += told["quality"]

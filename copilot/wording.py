@@ -36,10 +36,10 @@ def classified(seen: Seen, name: str) -> list[Statement]:
     ]
 
 
-def unclassified(seen: Seen, name: str) -> list[Statement]:
-    """Statements of the findings called `name` that do not stand: why, and what it looks most like."""
+def unclassified(seen: Seen, name: str, *, why: bool) -> list[Statement]:
+    """Statements of the findings called `name` that do not stand: what it looks most like, and why it is no more."""
     return [
-        Statement(_with_view(seen, _unclassified(name, item.finding)), (index,))
+        Statement(_with_view(seen, _unclassified(name, item.finding, explain=why)), (index,))
         for index, item in seen.all(name)
         if item.finding.label and _certainty(item.finding) == "not classified"
     ]
@@ -63,8 +63,8 @@ def _told(name: str, finding: Finding, verb: str) -> tuple[str, ...]:
     return (f"The picture {said}", f"What is seen {said}")
 
 
-def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
-    """Why no class is given, and still what it looks most like; the 90 % set where it rules something out."""
+def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, ...]:
+    """That no class is given, and still what it looks most like; the 90 % set where it rules something out."""
     subject = SUBJECTS[name]
     figures = [(finding.label or "", finding.probability or 0.0), *runners_up(finding)]
     nearest = "it looks most like " + ", then ".join(
@@ -73,11 +73,11 @@ def _unclassified(name: str, finding: Finding) -> tuple[str, ...]:
     within = ""
     if 1 < len(finding.prediction_set) <= TELLING_SET:
         within = f"; 90 % set: {', '.join(finding.prediction_set)}"
-    why = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason else ""
-    return (
-        f"{subject.capitalize()} is not classified{f': {why}' if why else ''}; {nearest}{within}.",
-        f"{subject.capitalize()} is not classified; {nearest}{within}{f': {why}' if why else ''}.",
-    )
+    why = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason and explain else ""
+    plain = f"{subject.capitalize()} is not classified; {nearest}{within}"
+    if not why:
+        return (f"{plain}.",)
+    return (f"{subject.capitalize()} is not classified: {why}; {nearest}{within}.", f"{plain}: {why}.")
 
 
 TELLING_SET = 3
@@ -132,6 +132,14 @@ MEASURES: dict[str, tuple[str, ...]] = {
         "Clear space (lumina, fat or glass) makes up {value} of the tissue{interval}.",
         "Lumina, fat or other clear space take {value} of the tissue{interval}.",
     ),
+    "nuclear_elongation": (
+        "Nuclei are {value} times as long as wide at the median{interval}.",
+        "At the median nuclei are {value} times as long as wide{interval}.",
+    ),
+    "nuclear_spacing": (
+        "Nuclei lie {value} apart at the median{interval}.",
+        "At the median nuclei lie {value} apart{interval}.",
+    ),
     "chromogen_share": (
         "Chromogen covers {value} of the tissue{interval}.",
         "{value} of the tissue carries chromogen{interval}.",
@@ -156,6 +164,19 @@ def measured(seen: Seen, name: str) -> list[Statement]:
         interval = f" (95 % interval {low} to {high})" if low != high else ""
     words = [w.format(value=value, number=_number(value, finding.unit), interval=interval) for w in MEASURES[name]]
     return [Statement(_with_view(seen, tuple(words)), (index,))]
+
+
+def uneven(seen: Seen) -> list[Statement]:
+    """Where cells are most and least crowded, each with its field."""
+    most, least = seen.at("most_cellular_field"), seen.at("least_cellular_field")
+    if most is None or least is None:
+        return []
+    high, low = (quantity(item.finding.value or 0.0, item.finding.unit) for _, item in (most, least))
+    words = (
+        f"The most cellular field has about {high.replace(' per', ' nuclei per')}, the least cellular {low}.",
+        f"The least cellular field has about {low.replace(' per', ' nuclei per')}, the most cellular {high}.",
+    )
+    return [Statement(_with_view(seen, words), (most[0], least[0]))]
 
 
 def _number(text: str, unit: str | None) -> str:

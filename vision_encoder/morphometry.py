@@ -14,7 +14,7 @@ import numpy as np
 from slides import Evidence, Finding, Pixels, Region
 
 from .field import COARSEST_MPP, Dye, Field, FieldMeasures, measure_fields
-from .nuclear_measures import NUCLEAR_MEASURES
+from .nuclear_measures import NUCLEAR_MEASURES, density
 from .nuclei import WORKING_MPP
 from .validation import Validation, load_validation
 
@@ -26,6 +26,9 @@ MOST_CLEAR = 0.55
 NUCLEAR_PATTERN = 0.7
 """Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
+FEWEST_FIELDS = 3
+UNEVEN = 1.8
+"""The typical error of a density is a factor of 1.8: fields that differ by less may not differ at all."""
 SOURCE = "measured"
 STATE_SCALE = "the slide states no µm/px: state it with --mpp to get this in real units"
 
@@ -60,7 +63,31 @@ def measure_together(
     looked_at = None if mpp is None else WORKING_MPP if refusal is None else mpp
     strongest = sorted(measured, key=lambda item: -len(item.nuclei))
     places = tuple(item.region for item in strongest)[:6]
-    return tuple(Evidence(slide_name, region, looked_at, finding, places) for finding in findings)
+    evidence = tuple(Evidence(slide_name, region, looked_at, finding, places) for finding in findings)
+    if refusal is None and mpp is not None:
+        evidence += _extremes(slide_name, region, measured)
+    return evidence
+
+
+def _extremes(slide_name: str, region: Region, measured: Sequence[FieldMeasures]) -> tuple[Evidence, ...]:
+    """The most and the least cellular of the fields, each pointing at its own; nothing where they are much alike."""
+    rated = [item for item in measured if item.blocks[:, 1].sum() >= LEAST_TISSUE_PX]
+    if len(rated) < FEWEST_FIELDS:
+        return ()
+    rated.sort(key=lambda item: float(density(item.blocks)))
+    low, high = (float(density(item.blocks)) for item in (rated[0], rated[-1]))
+    if high < UNEVEN * max(low, 1.0):
+        return ()
+    return tuple(
+        Evidence(
+            slide_name,
+            region,
+            WORKING_MPP,
+            Finding(name, value=value, unit="per mm²", scope="of the fields that were measured", source=SOURCE),
+            (item.region,),
+        )
+        for name, value, item in (("most_cellular_field", high, rated[-1]), ("least_cellular_field", low, rated[0]))
+    )
 
 
 def _subfields(pixels: Pixels, mpp: float | None, region: Region) -> list[Field]:

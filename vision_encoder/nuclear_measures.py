@@ -70,7 +70,8 @@ def _spacings(field: FieldMeasures) -> Floats:
     return np.asarray(distance[distance < margin])
 
 
-def _density(blocks: Floats) -> Floats:
+def density(blocks: Floats) -> Floats:
+    """Nuclei per mm² of tissue over sub-fields (…, m, 3)."""
     return np.asarray(blocks[..., 0].sum(-1) / blocks[..., 1].sum(-1) / SQUARE_UM * 1e6)
 
 
@@ -95,7 +96,7 @@ def _median(values: Floats) -> Floats:
 
 
 NUCLEAR_MEASURES = (
-    NuclearMeasure("nuclei_density", "per mm²", False, True, _blocks, _density),
+    NuclearMeasure("nuclei_density", "per mm²", False, True, _blocks, density),
     NuclearMeasure("nuclear_area", "µm²", True, True, _areas, _median_area),
     NuclearMeasure("nuclear_area_variation", "ratio", True, False, _areas, _variation),
     NuclearMeasure("nuclear_share", "share", False, False, _blocks, _share),

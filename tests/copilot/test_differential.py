@@ -117,7 +117,7 @@ def test_a_likeness_counts_for_its_diagnosis() -> None:
     ],
 )  # fmt: skip
 def test_a_conflict_is_named_and_passes_the_check(context: str, seen: Observation, word: str) -> None:
-    found = conflicts([seen], context, KNOWLEDGE)
+    found = conflicts([seen], context)
     assert found
     assert f"The request says {word};" in found[0].text
     ground = grounded(seen, question=Question("What is this?", context=context))
@@ -149,17 +149,17 @@ def test_a_conflict_is_named_and_passes_the_check(context: str, seen: Observatio
     ],
 )  # fmt: skip
 def test_no_conflict_is_made_up(context: str | None, seen: Observation) -> None:
-    assert conflicts([seen], context, KNOWLEDGE) == ()
+    assert conflicts([seen], context) == ()
 
 
 def test_abstaining_and_unusable_findings_contradict_nothing() -> None:
     silent = observed(classified("organ", ("colon", 0.97), ("skin", 0.03), abstained=True, reason="unlike"))
-    assert conflicts([silent], "skin biopsy", KNOWLEDGE) == ()
+    assert conflicts([silent], "skin biopsy") == ()
     glass = observed(classified("organ", ("colon", 0.97), ("skin", 0.03)), usable=False, reason="glass")
-    assert conflicts([glass], "skin biopsy", KNOWLEDGE) == ()
+    assert conflicts([glass], "skin biopsy") == ()
 
 
 def test_evidence_is_counted_through_all_views() -> None:
     first, second = sure("skin"), sure("colon")
-    found = conflicts([first, second], "skin biopsy", KNOWLEDGE)
+    found = conflicts([first, second], "skin biopsy")
     assert [conflict.evidence for conflict in found] == [(len(first.evidence) + 1,)]
