@@ -122,7 +122,8 @@ class Copilot:
         clock = _Clock(self.load_seconds)
         seen: list[Seen] = []
         evidence: list[Evidence] = []
-        for number, view in enumerate(question.views, 1):
+        todo = plan(question.text, views=len(question.views))
+        for number, view in enumerate(() if todo.wants("greeting") else question.views, 1):
             observation = yield from self.observe(view, context=question.context, halted=halted)
             seen.append(Seen(observation, len(evidence), f"View {number}" if len(question.views) > 1 else ""))
             for item in observation.evidence:
@@ -131,7 +132,6 @@ class Copilot:
             if halted():
                 break
         clock.looked()
-        todo = plan(question.text, views=len(question.views))
         material, ground, choice = self._gather(question, todo, seen, evidence)
         for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
             yield Found(index, ground.evidence[index])
@@ -234,7 +234,11 @@ class Copilot:
             differential(observations, context=question.context, knowledge=self.knowledge) if observations else ()
         )
         settled = settle(
-            self.knowledge, candidates, context=question.context, asked=todo.wants("tests", "immunophenotype")
+            self.knowledge,
+            candidates,
+            observations,
+            context=question.context,
+            asked=todo.wants("tests", "immunophenotype"),
         )
         named = entries(self.knowledge, question.text) if todo.wants("knowledge", "tests", "immunophenotype") else None
         cited = settled.cited + (named.cited if named else ())

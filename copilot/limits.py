@@ -32,6 +32,8 @@ LIMITS = tuple(
         r"this is a draft(?: and needs a pathologist| for a pathologist to check)?",
         r"this is (?:not a diagnosis|a reading aid, not a diagnosis)",
         r"a pathologist (?:has to|must|should) (?:check|confirm|decide)(?: this| it)?",
+        r"which marker was stained is not in the picture",
+        r"what is measured is the chromogen, not a score of the marker",
         r"no image came with this question, so nothing visual can be said",
         r"without an image,? nothing visual can be said",
         r"nothing seen here narrows the differential enough to rank tests",

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from . import wording
 from .answer import Turn
 from .differential import Candidate, Conflict
-from .plan import Intent, Plan
+from .plan import Plan
 from .statements import Seen, Statement, listed
 
 HOUSE = ("house rule",)
+CHROMOGEN = ("positive_nuclei_share", "chromogen_share")
 MEASURES = (
-    "nuclei_density", "nuclear_area", "nuclear_elongation", "clear_space_share", "positive_nuclei_share",
-    "chromogen_share",
+    "nuclei_density", "nuclear_area", "nuclear_elongation", "clear_space_share", *CHROMOGEN,
 )  # fmt: skip
 MORE_MEASURES = ("nuclear_spacing", "nuclear_area_variation", "nuclear_share")
 """Said only where a question asks for measures: their intervals are wide."""
@@ -23,6 +23,9 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "immunophenotype": (
         "Protein expression and molecular results cannot be read from this section; they need their own test.",
         "No marker or molecular result can be read from this section; it needs its own test.",
+    ),
+    "marker": (
+        "Which marker was stained is not in the picture; what is measured is the chromogen, not a score of the marker.",
     ),
     "grade": (
         "Grade, stage, margins, invasion and mitoses are not assessed here: no validated measure stands behind them.",
@@ -63,8 +66,7 @@ def compose(plan: Plan, material: Material, history: Sequence[Turn] = ()) -> lis
         return [limit("greeting")]
     if not material.seen:
         return [*material.entries, *([] if material.entries else [limit("no view")])]
-    beyond: tuple[Intent, ...] = ("immunophenotype", "grade")
-    wanted = [limit(intent) for intent in beyond if plan.wants(intent)]
+    wanted = _beyond(plan, material.seen)
     wanted += [Statement((conflict.text,), conflict.evidence) for conflict in material.conflicts]
     wanted += [material.choice] if material.choice else []
     usual: list[Statement] = []
@@ -81,6 +83,15 @@ def compose(plan: Plan, material: Material, history: Sequence[Turn] = ()) -> lis
     earlier = " ".join(turn.answer for turn in history)
     fresh = [s for s in usual if not any(text in earlier for text in s.wordings)]
     return _unique([*comparison, *wanted, *(fresh if wanted or comparison or fresh else usual)])
+
+
+def _beyond(plan: Plan, views: Sequence[Seen]) -> list[Statement]:
+    """The limits that a question runs into; on a chromogen stain, what is measured of it comes right behind."""
+    said = [limit("grade")] if plan.wants("grade") else []
+    if not plan.wants("immunophenotype"):
+        return said
+    chromogen = [s for seen in views for name in CHROMOGEN for s in wording.measured(seen, name)]
+    return said + ([limit("marker"), *chromogen] if chromogen else [limit("immunophenotype")])
 
 
 def limit(name: str) -> Statement:

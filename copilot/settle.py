@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from instruction_data.knowledge import Entity, Knowledge, Marker
+from vision_encoder.observation import Observation
 
 from .ancillary import suggest_tests
+from .certainty import certainty
 from .check import Cited
 from .differential import Candidate
+from .meaning import organs_in
 from .statements import Statement, listed
 from .test_plan import PlannedTest, TestPlan
 
@@ -57,22 +60,48 @@ class Settled:
 
 
 def settle(
-    knowledge: Knowledge, candidates: Sequence[Candidate], *, context: str | None, asked: bool = False
+    knowledge: Knowledge,
+    candidates: Sequence[Candidate],
+    observations: Sequence[Observation],
+    *,
+    context: str | None,
+    asked: bool = False,
 ) -> Settled:
-    """Which test separates the leading candidates best; up to three where the question asks for tests."""
-    leading = _leading(candidates)
-    named = [(candidate.entity_id, candidate.probability) for candidate in leading]
+    """Which test separates the leading candidates best; up to three where the question asks for tests.
+
+    Nothing where neither a finding that stands nor a diagnosis in the request carries the differential.
+    """
+    asked_about = _named_entities(knowledge, context or "", organs_in(context or ""))
+    if asked_about:
+        named = [(entity.id, 1.0 / len(asked_about)) for entity in asked_about]
+    elif _kind_stands(observations):
+        named = [(candidate.entity_id, candidate.probability) for candidate in _leading(candidates)]
+    else:
+        return Settled()
     if len(named) == 1:  # one diagnosis stands out: what it is confused with is what there is to settle
         likes = knowledge.lookalikes(named[0][0])[: MOST_CANDIDATES - 1]
         named += [(like.id, named[0][1] / (1 + len(likes))) for like in likes]
     if len(named) < 2:
         return Settled()
     plan = suggest_tests(knowledge, named, context=context, limit=4)
-    said = [Cited(_considered(plan), TEXTBOOK, tuple(c.entity.id for c in plan.candidates))]
+    said = [
+        Cited(
+            _considered(plan, "request" if asked_about else "picture"),
+            TEXTBOOK,
+            tuple(c.entity.id for c in plan.candidates),
+        )
+    ]
     said += [_test(test, plan) for test in plan.tests[: 3 if asked else 1]]
     if not plan.tests:
         said.append(Cited(plan.headline, TEXTBOOK))
     return _settled(said)
+
+
+def _kind_stands(observations: Sequence[Observation]) -> bool:
+    """True where a finding says what kind of process it is."""
+    found = [item.finding for seen in observations for item in seen.evidence]
+    kinds = [finding for finding in found if finding.name.partition(" ")[0] in ("category", "disease")]
+    return any(certainty(kind.probability or 0.0, abstained=kind.abstained) != "not classified" for kind in kinds)
 
 
 def _leading(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -95,9 +124,9 @@ def _settled(said: Sequence[Cited]) -> Settled:
     return Settled(tuple(Statement((c.text,), sources=(c.source,)) for c in said), tuple(said))
 
 
-def _considered(plan: TestPlan) -> str:
-    names = [_in_sentence(candidate.entity.name) for candidate in plan.candidates]
-    return f"From the request and the picture, the differential to settle is {listed(names)}."
+def _considered(plan: TestPlan, origin: str) -> str:
+    names = "; ".join(_in_sentence(candidate.entity.name) for candidate in plan.candidates)
+    return f"By the {origin}, the differential to settle is: {names}."
 
 
 def _test(test: PlannedTest, plan: TestPlan) -> Cited:
@@ -118,7 +147,7 @@ def _in_sentence(name: str) -> str:
 
 
 def _marker(marker: Marker) -> str:
-    return f"{marker.name} ({marker.kind}) shows {marker.shows.rstrip('.')}; mind: {marker.pitfalls.rstrip('.')}."
+    return f"{marker.name} shows: {marker.shows.rstrip('.')}. Mind: {marker.pitfalls.rstrip('.')}."
 
 
 def _entity(entity: Entity, knowledge: Knowledge) -> str:
@@ -142,6 +171,17 @@ def _named_markers(knowledge: Knowledge, text: str) -> list[Marker]:
     return list(found.values())[:3]
 
 
-def _named_entities(knowledge: Knowledge, text: str) -> list[Entity]:
-    found = {e.id: e for span in _spans(text) if len(span) > 3 and (e := knowledge.find_entity(span)) is not None}
+def _named_entities(knowledge: Knowledge, text: str, organs: frozenset[str] = frozenset()) -> list[Entity]:
+    """Diagnoses that a text names; with one organ, a general name (carcinoma) is read as of that organ."""
+    found: dict[str, Entity] = {}
+    prefixes = [f"{organ} " for organ in organs] if len(organs) == 1 else []
+    read: list[str] = []
+    for span in _spans(text):
+        if len(span) <= 3 or any(span in longer for longer in read):
+            continue
+        hits = (knowledge.find_entity(prefix + span) for prefix in prefixes if not organs & organs_in(span))
+        entity = next((hit for hit in hits if hit is not None), None) or knowledge.find_entity(span)
+        if entity is not None:
+            read.append(span)
+            found.setdefault(entity.id, entity)
     return list(found.values())[:2]

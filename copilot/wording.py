@@ -81,8 +81,8 @@ def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, .
 
 
 TELLING_SET = 3
-LEAST_LIKENESS = 0.3
-"""A likeness that was right less often than this in held-out cases would mislead more than it tells."""
+LEAST_LIKENESS = 0.5
+"""A likeness that was wrong more often than right in held-out cases would mislead more than it tells."""
 
 
 def resembles(seen: Seen) -> list[Statement]:

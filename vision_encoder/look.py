@@ -132,7 +132,7 @@ class Eye:
             reason = "this does not look like a stained tissue section"
             found = (*heads[:1], *quality)
         else:
-            likeness = self._resembles(slide, view, plan, features, stain)
+            likeness = self._resembles(slide, view, plan, features, heads)
             yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
             measures = self._measure(slide, view, plan, tiles, shades, _stain_of(stain, quality))
             found = (*heads, *likeness, *measures, *quality)
@@ -183,20 +183,28 @@ class Eye:
         return tuple(Evidence(slide.name, view, plan.mpp, item.finding, _speaking(item, tiles)) for item in kept)
 
     def _resembles(
-        self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray, stain: Finding | None
+        self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray, heads: Sequence[Evidence]
     ) -> tuple[Evidence, ...]:
-        """The nearest reference case, where an atlas is loaded; it holds H&E only."""
+        """The nearest reference case, where an atlas is loaded; it holds H&E only.
+
+        It abstains where the heads speak against it: a likeness that their 90 % sets leave out misleads.
+        """
         matches = self.atlas.nearest(features, k=3) if self.atlas is not None else ()
         if not matches:
             return ()
         first = matches[0]
-        other = stain is not None and stain.label != "HE"
+        found = {item.finding.name: item.finding for item in heads}
+        reason = None
+        if "stain" in found and found["stain"].label != "HE":
+            reason = "the reference cases are stained with H&E, and this does not read as that"
+        elif _left_out(found.get("organ"), first.organ) or _left_out(found.get("category"), first.category):
+            reason = "the nearest reference case is one that the 90 % sets of the heads leave out"
         finding = Finding(
             "resembles",
             label=first.diagnosis or first.title,
             probability=first.agreement,
-            abstained=other,
-            reason="the reference cases are stained with H&E, and this does not read as that" if other else None,
+            abstained=reason is not None,
+            reason=reason,
             scope=f"nearest of the H&E reference cases: {first.title}, {first.organ or 'organ not stated'}",
             source=f"atlas@{self.weights_sha256['atlas'][:8]}",
         )
@@ -247,6 +255,12 @@ def _nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) ->
         return f"too coarse for cells: {slide.mpp:.3g} µm/px, {COARSEST_MPP:g} or finer is needed"
     share = found["tissue_share"].value if "tissue_share" in found else None
     return NOT_SEEN["blank"] if share is not None and share < LEAST_TISSUE else None
+
+
+def _left_out(finding: Finding | None, label: str) -> bool:
+    """True where a head knows a class and its 90 % set does not hold it."""
+    known = finding is not None and label in (name for name, _ in finding.distribution)
+    return known and finding is not None and label not in finding.prediction_set
 
 
 def _of_organ(name: str) -> str | None:
