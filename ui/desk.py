@@ -11,6 +11,7 @@ from copilot.answer import Question, View
 from slides import PathcopilotError, Region
 
 from . import work
+from .ahead import LookAhead
 from .exchange import Exchange
 from .models import Draft, Engine, Models
 from .page import EMPTY, LONGEST_CONTEXT, LONGEST_QUESTION, Page
@@ -32,6 +33,7 @@ class Desk:
         self.rack = rack
         self.models = models
         self.sessions = sessions
+        self._ahead = LookAhead(models, rack)
         self._watching: dict[str, str | None] = {}
         """Slide that each browser tab shows: what belongs to another slide is not sent to it."""
 
@@ -87,6 +89,8 @@ class Desk:
             }
             | {paper.stop: gr.update(visible=False) for paper in self.page.papers.values()}
         )
+        if not state.running:
+            self._ahead.look(request.session_hash or "", key, state.regions, state.context or None)
         if state.running:
             for update in self._stream(key, state, state.running, request):
                 yield {self.page.conversation: update}
@@ -165,7 +169,10 @@ class Desk:
         session = self.session(request)
         key, regions = self._seen(seen, session)
         if key is not None:
-            session.on(key).regions = _regions(regions, self._whole(key))
+            state = session.on(key)
+            state.regions = _regions(regions, self._whole(key))
+            if not state.running:
+                self._ahead.look(request.session_hash or "", key, state.regions, state.context or None)
 
     def scale(self, event: gr.EventData, request: gr.Request) -> Update:
         """Takes the µm/px that a person states for a slide whose file states none."""

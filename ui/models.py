@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from copilot.answer import Event, Question, View
+from copilot.answer import Event, Looking, Question, View
 from slides import PathcopilotError
+from vision_encoder.observation import Observation
 
 log = logging.getLogger("pathcopilot.desk")
 
@@ -29,6 +30,12 @@ class Engine(Protocol):
 
     def ask(self, question: Question, *, halted: Callable[[], bool]) -> Iterator[Event]:
         """The events of an answer."""
+        ...
+
+    def observe(
+        self, view: View, *, context: str | None, halted: Callable[[], bool]
+    ) -> Generator[Looking, None, Observation]:
+        """Looks at a view; the engine remembers what it saw."""
         ...
 
     def suggest(
@@ -96,7 +103,7 @@ class Models:
         if self._engine is None:
             raise PathcopilotError(self._error or "the models could not be loaded: run `pathcopilot doctor`")
         if not self._turn.acquire(blocking=False):
-            waiting("Another question is being answered first")
+            waiting("Finishing an earlier look or question first")
             while not self._turn.acquire(timeout=0.1):
                 give_up_if(halted)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from copilot.answer import (
     View,
 )
 from slides import Evidence, Finding, Region
+from vision_encoder.observation import Observation
 
 INJECTION = '<img src=x onerror="window.broken=1"> ${window.broken=1} {{value}} <script>window.broken=1</script>'
 
@@ -52,6 +53,18 @@ class ScriptedEngine:
     go: threading.Event = field(default_factory=threading.Event)
     asked: list[Question] = field(default_factory=list)
     halted_after: list[int] = field(default_factory=list)
+    looked: list[tuple[str, Region | None, str | None]] = field(default_factory=list)
+    """Slide, box and context of each look before a question."""
+
+    def observe(
+        self, view: View, *, context: str | None, halted: Callable[[], bool]
+    ) -> Generator[Looking, None, Observation]:
+        self.looked.append((view.slide.name, view.region, context))
+        yield Looking("Looking at the tissue", 0, 4)
+        while self.hold == -1 and not halted() and not self.go.wait(0.01):
+            pass
+        region = view.region or view.slide.bounds
+        return Observation(view.slide.name, region, view.slide.mpp, (), 0, 0, usable=True)
 
     def ask(self, question: Question, *, halted: Callable[[], bool]) -> Iterator[Event]:
         self.asked.append(question)

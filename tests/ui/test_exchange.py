@@ -134,7 +134,7 @@ def test_one_question_uses_the_models_at_a_time_and_a_stop_ends_the_wait() -> No
         halted.set()
         with pytest.raises(Halted), models.turn(waited.append, halted.is_set):
             pytest.fail("two at once")
-    assert waited == ["Another question is being answered first"]
+    assert waited == ["Finishing an earlier look or question first"]
     with models.turn(waited.append, lambda: False):
         pass
 
