@@ -10,6 +10,7 @@ from copilot import Copilot
 from copilot.answer import Answer, Done
 from copilot.requests import Request, opened
 from slides import Evidence, Region
+from slides.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     copilot = Copilot.load()
     copilot.language  # noqa: B018 - waited for, so that no answer counts its loading
-    options.out.write_text(page(copilot, options.data / "slides"), encoding="utf-8")
+    write_atomically(options.out, page(copilot, options.data / "slides"))
     print(f"{len(QUESTIONS)} answers written to {options.out}")
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from slides import Evidence, Finding, UsageError
+from slides.files import write_atomically
 from vision_encoder.observation import Observation
 
 from .answer import ModelCard
@@ -130,15 +129,7 @@ class Report:
         """Writes the draft in one step; raises `UsageError` unless `path` is a .md file in an existing folder."""
         check_target(path)
         try:
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-            ) as out:
-                temporary = Path(out.name)
-                out.write(self.markdown())
-                out.flush()
-                os.fsync(out.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            write_atomically(path, self.markdown())
         except OSError as error:
             raise UsageError(f"{path.name} cannot be written here: {error.strerror}; name another folder") from error
 

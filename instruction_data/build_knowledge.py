@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import re
 import sys
-import tempfile
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from slides import UsageError
+from slides.files import write_atomically
 
 from .knowledge.base import load_knowledge
 from .knowledge.checks import card, problems
@@ -78,16 +77,7 @@ def write(tables: Mapping[str, Iterable[dict[str, Any]]], folder: Path = TABLES_
     """One JSON object a line; each file is replaced in one step."""
     for name, rows in tables.items():
         text = "".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
-        _replace(folder / f"{name}.jsonl", text)
-
-
-def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    os.chmod(out.name, 0o644)
-    os.replace(out.name, path)
+        write_atomically(folder / f"{name}.jsonl", text)
 
 
 def _read(path: Path) -> list[Row]:
@@ -383,7 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in broken:
         print(line, file=sys.stderr)  # noqa: T201
     if options.card:
-        _replace(options.card, card(knowledge))
+        write_atomically(options.card, card(knowledge))
     return 1 if broken else 0
 
 

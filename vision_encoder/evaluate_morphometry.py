@@ -12,8 +12,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from slides import Finding, Pixels, Region, UsageError
+from slides.files import write_atomically
 
 from . import morphometry
 from .field import Field, FieldMeasures, counted, measure_fields
@@ -153,8 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             lines.append(_row(f"{source}, {name}", mine))
     lines += ["", *_scales(held_out), *_by_tissue(given.data / "tiles" / "crc_val_he_7k.parquet"), LIMITS]
     figures = {"scope": scope, "log_error": errors}
-    _write(given.figures, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    _write(given.out, "\n".join(lines))
+    for path in (given.figures, given.out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(given.figures, json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(given.out, "\n".join(lines))
 
 
 def log_errors(images: Sequence[Drawn], scores: Sequence[Score]) -> dict[str, float]:
@@ -324,18 +325,6 @@ def numbered(labels: Labels) -> Labels:
 
 def _frame(pixels: Pixels) -> Region:
     return Region(0, 0, pixels.shape[1], pixels.shape[0])
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from slides.files import write_atomically
 
 from .encoder import Encoder, Features
 from .reference_tiles import ReferenceTiles
@@ -54,9 +57,9 @@ def tile_features(
     features = encode_all(encoder, len(tiles), picture, lambda done, n: progress(f"view {view}", done, n))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, features)
-        partial.replace(path)
+        content = io.BytesIO()
+        np.save(content, features)
+        write_atomically(path, content.getvalue())
     except OSError:
         pass
     return features

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from scipy.stats import binomtest
 
+from slides.files import write_atomically
+
 from .evaluate import HeadResult, Interval, NoveltyResult, RetrievalResult
 from .heads import Head, HeadSet
 
@@ -49,9 +51,7 @@ def write_card(
         *_attribution(heads),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def _opening(heads: HeadSet) -> list[str]:

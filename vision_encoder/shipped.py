@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slides.errors import SetupError
+from slides.files import write_atomically
 
 WEIGHTS = Path(__file__).parent / "weights"
 Arrays = Mapping[str, NDArray[Any]]
@@ -29,9 +28,9 @@ def write_trained(folder: Path, name: str, arrays: Arrays, card: Mapping[str, An
     folder.mkdir(parents=True, exist_ok=True)
     content = save({key: np.ascontiguousarray(arrays[key]) for key in sorted(arrays)})
     sha256 = hashlib.sha256(content).hexdigest()
-    _write_atomically(folder / f"{name}.safetensors", content)
+    write_atomically(folder / f"{name}.safetensors", content)
     text = json.dumps({"sha256": sha256, **card}, ensure_ascii=False, indent=1) + "\n"
-    _write_atomically(folder / f"{name}.json", text.encode())
+    write_atomically(folder / f"{name}.json", text)
     return sha256
 
 
@@ -53,18 +52,3 @@ def read_trained(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], dict
     if hashlib.sha256(content).hexdigest() != card.get("sha256"):
         raise SetupError(f"the trained file '{name}' differs from its hash: {remedy}")
     return dict(load(content)), card
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes a private file; a trained file is for everyone who can read the package.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
