@@ -47,11 +47,11 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.tools import BaseTool, StructuredTool
 
 from slides import Slide, UsageError, open_slide
-from slides.errors import PathcopilotError, SetupError
+from slides.errors import PathcopilotError
 
 from .answer import Answer, Done, Event, Question, Saying, Turn, View
 from .engine import Copilot
-from .language.lettered import ask_for_a_letter, first_token_likelihoods, letter_in, letter_likelihoods, words
+from .language.lettered import TOP, Lettered
 from .language.model import Message
 from .requests import checked_mpp, inside, parse_options, parse_region
 
@@ -153,7 +153,7 @@ def slide_tool(copilot: Copilot, slides: Mapping[str, str | Path]) -> BaseTool:
     )
 
 
-class LangChainLanguage:
+class LangChainLanguage(Lettered):
     """A LangChain chat model as the copilot's `LanguageModel`.
 
     Its own settings say at what temperature it writes; where its requests go is its maker's affair, so a
@@ -189,37 +189,12 @@ class LangChainLanguage:
             if piece.text:
                 yield str(piece.text)
 
-    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
-        """Log-likelihood of each continuation's letter among all of them.
-
-        Raises `SetupError` when the model reports no likelihoods.
-        """
-        asked = _to_langchain(ask_for_a_letter(messages, "", continuations))
-        reply = self._model.bind(logprobs=True, top_logprobs=20).invoke(asked)
-        first_token = first_token_likelihoods(reply.response_metadata.get("logprobs"))
-        if not first_token:
-            raise SetupError(f"{self.name} reports no likelihoods (logprobs): options need another language model")
-        return letter_likelihoods(first_token, len(continuations))
-
-    def choose(
-        self,
-        messages: Sequence[Message],
-        said: str,
-        wordings: Sequence[str],
-        *,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        """Streams the wording whose letter the model gives, word by word; the first where it gives none."""
-        if not wordings:
-            raise UsageError("nothing to choose from: give at least one wording")
-        chosen = 0
-        if len(wordings) > 1 and not halted():
-            reply = self._model.invoke(_to_langchain(ask_for_a_letter(messages, said, wordings)))
-            chosen = letter_in(str(reply.text), len(wordings)) or 0
-        for piece in words(wordings[chosen]):
-            if halted():
-                return
-            yield piece
+    def _reply(self, messages: Sequence[Message], *, likelihoods: bool) -> tuple[str, Any]:
+        asked = _to_langchain(messages)
+        if not likelihoods:
+            return str(self._model.invoke(asked).text), None
+        reply = self._model.bind(logprobs=True, top_logprobs=TOP).invoke(asked)
+        return str(reply.text), reply.response_metadata.get("logprobs")
 
 
 @contextmanager

@@ -5,14 +5,60 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from slides.errors import UsageError
+from slides.errors import SetupError, UsageError
 
 from .model import Message
 
 LETTERS = string.ascii_uppercase
+TOP = 20
+"""The most likelihoods of a token that such models report."""
+
+
+class Lettered(ABC):
+    """The part of a `LanguageModel` that scores and chooses, by the letter that the model replies with."""
+
+    name: str
+
+    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
+        """Log-likelihood of each continuation's letter among all of them.
+
+        Raises `SetupError` when the model reports no likelihoods.
+        """
+        logprobs = self._reply(ask_for_a_letter(messages, "", continuations), likelihoods=True)[1]
+        first_token = first_token_likelihoods(logprobs)
+        if not first_token:
+            raise SetupError(
+                f"{self.name} reports no likelihoods (logprobs): options need another language model, such as embedded"
+            )
+        return letter_likelihoods(first_token, len(continuations))
+
+    def choose(
+        self,
+        messages: Sequence[Message],
+        said: str,
+        wordings: Sequence[str],
+        *,
+        halted: Callable[[], bool] = lambda: False,
+    ) -> Iterator[str]:
+        """Streams the wording whose letter the model gives, word by word; the first where it gives none."""
+        if not wordings:
+            raise UsageError("nothing to choose from: give at least one wording")
+        chosen = 0
+        if len(wordings) > 1 and not halted():
+            reply = self._reply(ask_for_a_letter(messages, said, wordings), likelihoods=False)[0]
+            chosen = letter_in(reply, len(wordings)) or 0
+        for piece in words(wordings[chosen]):
+            if halted():
+                return
+            yield piece
+
+    @abstractmethod
+    def _reply(self, messages: Sequence[Message], *, likelihoods: bool) -> tuple[str, Any]:
+        """The model's short reply and, if asked for and reported, OpenAI's `logprobs` object with `TOP` tokens."""
 
 
 def ask_for_a_letter(messages: Sequence[Message], said: str, wordings: Sequence[str]) -> list[Message]:

@@ -15,16 +15,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from slides.errors import SetupError, UsageError
 
-from .lettered import ask_for_a_letter, first_token_likelihoods, letter_in, letter_likelihoods, words
+from .lettered import TOP, Lettered
 from .model import Message
 
 _TIMEOUT = 300.0  # seconds that a server may be silent, loading a model for instance
 _GLANCE = 0.05  # seconds between two looks at `halted` while the server is silent
 _FORM = "the server of {} answers in another form than OpenAI's chat: take another server"
-_TOP = 20  # the most likelihoods of a token that such servers report
 
 
-class RemoteModel:
+class RemoteModel(Lettered):
     """A `LanguageModel` on a loopback server; requests never leave this machine.
 
     Likelihoods of given texts are not part of that interface: choices are put to the model by letter.
@@ -65,48 +64,14 @@ class RemoteModel:
                 if piece := _plain((choice.get("delta") or {}).get("content")):
                     yield piece
 
-    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
-        """Log-likelihood of each continuation's letter among all of them.
-
-        Raises `SetupError` when the server reports no likelihoods.
-        """
-        first_token = self._letter(messages, "", continuations)[1]
-        if not first_token:
-            raise SetupError(
-                f"the server of {self.name} reports no likelihoods (logprobs): "
-                "scoring options needs another server or --language embedded"
-            )
-        return letter_likelihoods(first_token, len(continuations))
-
-    def choose(
-        self,
-        messages: Sequence[Message],
-        said: str,
-        wordings: Sequence[str],
-        *,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        """Streams the wording whose letter the model gives, word by word; the first where it gives none."""
-        if not wordings:
-            raise UsageError("nothing to choose from: give at least one wording")
-        chosen = 0
-        if len(wordings) > 1 and not halted():
-            chosen = letter_in(self._letter(messages, said, wordings)[0], len(wordings)) or 0
-        for piece in words(wordings[chosen]):
-            if halted():
-                return
-            yield piece
-
-    def _letter(self, messages: Sequence[Message], said: str, wordings: Sequence[str]) -> tuple[str, dict[str, float]]:
-        """The model's reply to the lettered question, and the log-likelihoods of its likeliest first tokens."""
-        body = {"max_tokens": 4, "temperature": 0.0, "logprobs": True, "top_logprobs": _TOP}
-        answer = self._request(
-            "POST", "/chat/completions", self._chat(ask_for_a_letter(messages, said, wordings)) | body
-        )
+    def _reply(self, messages: Sequence[Message], *, likelihoods: bool) -> tuple[str, Any]:
+        body: dict[str, Any] = {"max_tokens": 4, "temperature": 0.0}
+        if likelihoods:
+            body |= {"logprobs": True, "top_logprobs": TOP}
+        answer = self._request("POST", "/chat/completions", self._chat(messages) | body)
         try:
             choice = answer["choices"][0]
-            reply = _plain(choice["message"]["content"])
-            return reply, first_token_likelihoods(choice.get("logprobs"))
+            return _plain(choice["message"]["content"]), choice.get("logprobs")
         except (KeyError, IndexError, TypeError, AttributeError) as error:
             raise SetupError(_FORM.format(self.name)) from error
 
