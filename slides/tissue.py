@@ -194,12 +194,15 @@ def _clean(found: Mask, downsample: float, mpp: float | None, around: Mask | Non
     um = downsample * (mpp or _ASSUMED_MPP)
     closed = _close(found, _GAP_UM / um)
     filled = _fill(closed, _HOLE_UM2 / um**2, around)
-    kept, count = _drop_specks(filled, max(_SPECK_UM2 / um**2, 4.0))
+    smallest = max(_SPECK_UM2 / um**2, 4.0)
+    kept, count = _drop_specks(filled, smallest)
     if not count:
         return kept, ()
     share = float((filled & ~kept).sum()) / max(1, int(filled.sum()))
-    pieces = "piece" if count == 1 else "pieces"
-    return kept, (f"{count} {pieces} smaller than 20 µm across, {share:.1%} of the tissue found (dust, loose cells).",)
+    across = f" smaller than {2 * math.sqrt(smallest / math.pi) * um:.0f} µm across" if mpp else ""
+    return kept, (
+        f"{count} {'speck' if count == 1 else 'specks'}{across}, {share:.1%} of the tissue found (dust, loose cells).",
+    )
 
 
 def _close(mask: Mask, radius: float) -> Mask:

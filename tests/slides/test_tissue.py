@@ -100,6 +100,22 @@ def test_a_stain_of_pen_colour_is_no_pen(shared_data: Path) -> None:
             assert not any("pen" in sentence for sentence in tissue_mask(slide).removed)
 
 
+@pytest.mark.parametrize(("mpp", "size"), [(0.5, " smaller than 20 µm across"), (2.0, " smaller than 20 µm across"),
+                                           (20.0, " smaller than 45 µm across"), (None, "")])  # fmt: skip
+def test_specks_are_taken_out_and_their_size_is_said_only_where_the_scale_is_known(
+    tmp_path: Path, mpp: float | None, size: str
+) -> None:
+    """20 µm, or four pixels where those are larger."""
+    image = paint_tissue(700, 500)
+    specks = [(12, 12), (60, 20), (650, 470)]
+    for x, y in specks:
+        image.putpixel((x, y), (170, 90, 160))
+    mask = _saved(tmp_path, image, mpp=mpp)
+    assert mask.mask.shape == (500, 700)
+    assert not any(mask.mask[y, x] for x, y in specks)
+    assert mask.removed[-1].startswith(f"3 specks{size}, 0.0% of the tissue found")
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_shares_add_up(data: st.DataObject) -> None:
