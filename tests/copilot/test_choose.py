@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,50 +13,16 @@ from hypothesis import strategies as st
 
 from copilot.answer import Question
 from copilot.choose import Choice, choose_option
-from copilot.language.model import Message
 from copilot.meaning import bare_option, meaning
 from instruction_data.knowledge import load_knowledge
 from slides import Finding
 from vision_encoder.observation import Observation
 
 from .grounds import FINDINGS, classified, observed
+from .scripted_model import ScriptedModel
 
 SEEN = observed(*FINDINGS)
 ORGANS = ("colon", "stomach", "liver", "small intestine", "thyroid", "breast", "none of the above")
-
-
-class Partial:
-    """A language model whose likelihood depends on the words alone."""
-
-    name = "partial"
-    sha256 = ""
-
-    def __init__(self, favourite: str = "liver") -> None:
-        self.favourite = favourite
-
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_new_tokens: int = 160,
-        temperature: float = 0.0,
-        seed: int = 0,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        yield self.favourite
-
-    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
-        return [0.0 if self.favourite in text else -9.0 - 0.1 * len(text) for text in continuations]
-
-    def choose(
-        self,
-        messages: Sequence[Message],
-        said: str,
-        wordings: Sequence[str],
-        *,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        yield wordings[0]
 
 
 def choose(
@@ -64,7 +30,7 @@ def choose(
     text: str = "What is shown?",
     seen: Sequence[Observation] = (SEEN,),
     context: str | None = None,
-    language: Partial | None = None,
+    language: ScriptedModel | None = None,
 ) -> Choice:
     question = Question(text, options=options, context=context)
     return choose_option(options, seen, question, language=language, knowledge=load_knowledge())
@@ -98,7 +64,7 @@ def test_what_was_used_is_named() -> None:
 @given(st.permutations(ORGANS), st.integers(2, len(ORGANS)), st.booleans())
 def test_permuting_the_options_permutes_the_probabilities_exactly(order: list[str], count: int, spoken: bool) -> None:
     options = order[:count]
-    language = Partial() if spoken else None
+    language = ScriptedModel(favourite="liver") if spoken else None
     first = choose(*options, language=language)
     expected = dict(zip(options, first.probabilities, strict=True))
     for turned in itertools.islice(itertools.permutations(options), 12):
@@ -168,7 +134,7 @@ def test_yes_and_no_follow_the_probability(text: str, answer: str) -> None:
     ],
 )
 def test_what_no_section_shows_is_not_chosen(options: tuple[str, ...], text: str) -> None:
-    choice = choose(*options, text=text, language=Partial(options[0]))
+    choice = choose(*options, text=text, language=ScriptedModel(favourite=options[0]))
     assert choice.index is None
     assert choice.abstained
     assert max(choice.probabilities) - min(choice.probabilities) < 1e-9
@@ -214,7 +180,7 @@ def test_level_options_are_left_level() -> None:
 @given(st.floats(0.6, 0.99), st.sampled_from(["liver", "stomach"]))
 def test_the_language_model_never_overrules_a_finding(p: float, favourite: str) -> None:
     seen = observed(classified("organ", ("colon", p), ("liver", (1 - p) / 2), ("stomach", (1 - p) / 2)))
-    assert chosen("liver", "stomach", "colon", seen=[seen], language=Partial(favourite)) == "colon"
+    assert chosen("liver", "stomach", "colon", seen=[seen], language=ScriptedModel(favourite=favourite)) == "colon"
 
 
 def test_the_context_helps_and_a_confident_finding_overrules_it() -> None:

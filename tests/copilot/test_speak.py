@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from copilot.answer import Checked, Question, Saying
 from copilot.check import Ground
-from copilot.language.model import Message
 from copilot.speak import speak
 from copilot.statements import Statement
 from slides import Evidence, Finding, Region
 from vision_encoder.observation import Observation
+
+from .scripted_model import ScriptedModel
 
 BOX = Region(0, 0, 512, 512)
 ORGAN = Finding(
@@ -34,45 +35,11 @@ TRUE_SHARE = Statement(("Nuclei cover 23 % of the tissue.",), (1,))
 FALSE = Statement(("The picture favours stomach as the organ (0.91).", "Nuclei cover 32 % of the tissue."), (0,))
 
 
-class Scripted:
-    """A language model that says what the test tells it to; `choose` takes the last wording, letter by letter."""
-
-    name, sha256 = "scripted", ""
-
-    def __init__(self, text: str = "") -> None:
-        self.text = text
-
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_new_tokens: int = 160,
-        temperature: float = 0.0,
-        seed: int = 0,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        yield from self.text
-
-    def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
-        return [0.0 for _ in continuations]
-
-    def choose(
-        self,
-        messages: Sequence[Message],
-        said: str,
-        wordings: Sequence[str],
-        *,
-        halted: Callable[[], bool] = lambda: False,
-    ) -> Iterator[str]:
-        yield ""
-        for letter in wordings[-1]:
-            if halted():
-                return
-            yield letter
-
-
 def run(
-    statements: Sequence[Statement], model: Scripted, wording: str = "slots", halted: Callable[[], bool] = lambda: False
+    statements: Sequence[Statement],
+    model: ScriptedModel,
+    wording: str = "slots",
+    halted: Callable[[], bool] = lambda: False,
 ) -> tuple[str, list[Checked]]:
     events = list(speak(statements, GROUND, lambda: model, wording=wording, halted=halted))  # type: ignore[arg-type]
     shown = "".join(event.text for event in events if isinstance(event, Saying))
@@ -84,21 +51,21 @@ def standing(checked: Sequence[Checked]) -> str:
 
 
 def test_what_is_shown_is_what_stands() -> None:
-    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], Scripted())
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], ScriptedModel())
     assert shown == "What is seen favours colon as the organ (0.91). Nuclei cover 23 % of the tissue."
     assert shown == standing(checked)
     assert [event.claim.evidence for event in checked] == [(0,), (1,)]
 
 
 def test_a_statement_that_no_finding_holds_is_struck_and_never_shown() -> None:
-    shown, checked = run([FALSE, TRUE_SHARE], Scripted())
+    shown, checked = run([FALSE, TRUE_SHARE], ScriptedModel())
     assert shown == "Nuclei cover 23 % of the tissue."
     assert [event.claim.status for event in checked] == ["struck", "supported"]
     assert checked[0].claim.reason
 
 
 def test_a_statement_with_one_wording_does_not_wait_for_the_model() -> None:
-    def loading() -> Scripted:
+    def loading() -> ScriptedModel:
         raise AssertionError("the model was asked for")
 
     events = list(speak([TRUE_SHARE], GROUND, loading, wording="slots", halted=lambda: False))
@@ -113,7 +80,7 @@ def test_a_stop_in_mid_sentence_keeps_the_part_that_was_shown() -> None:
         count += 1
         return count > 8
 
-    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], Scripted(), halted=halted)
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], ScriptedModel(), halted=halted)
     assert shown
     assert not shown.endswith(".")
     assert standing(checked) == f"{shown.rstrip()} …"
@@ -129,7 +96,7 @@ def test_a_stop_in_mid_sentence_keeps_the_part_that_was_shown() -> None:
     ],
 )
 def test_free_words_are_struck_sentence_by_sentence_and_the_facts_are_still_said(invented: str) -> None:
-    model = Scripted(f"{invented} {TRUE_ORGAN.wordings[0]}")
+    model = ScriptedModel(f"{invented} {TRUE_ORGAN.wordings[0]}")
     shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
     assert invented not in shown
     assert "colon" in shown
@@ -139,7 +106,7 @@ def test_free_words_are_struck_sentence_by_sentence_and_the_facts_are_still_said
 
 
 def test_a_model_that_only_invents_leaves_the_plain_templates() -> None:
-    model = Scripted("It is HER2 positive. It is grade 3. It is lung. It is liver. It is skin.")
+    model = ScriptedModel("It is HER2 positive. It is grade 3. It is lung. It is liver. It is skin.")
     shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
     assert shown == "What is seen favours colon as the organ (0.91). Nuclei cover 23 % of the tissue."
     assert sum(event.claim.status == "struck" for event in checked) == 3
