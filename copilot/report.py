@@ -41,8 +41,6 @@ _KINDS = {
     "nuclear_share": "Share of tissue covered by nuclei",
     "nuclear_elongation": "Elongation of nuclei",
     "nuclear_spacing": "Median distance to the nearest nucleus",
-    "most_cellular_field": "Density in the most cellular field",
-    "least_cellular_field": "Density in the least cellular field",
     "clear_space_share": "Share of lumina, fat and glass in the tissue",
     "chromogen_share": "Share of tissue with chromogen",
 }

@@ -31,9 +31,7 @@ _SUBJECTS = (
     (re.compile(r"\bfocus\b"), frozenset({"focus"})),
 )
 _NOUNS: dict[str, str] = {
-    "nuclei_density": r"^(?!.*\b(?:most|least) cellular\b)(?:.*\bnuclei\b(?! measure| cover| take| are)|.*\bdensity\b)",
-    "most_cellular_field": r"\bmost cellular\b",
-    "least_cellular_field": r"\bleast cellular\b",
+    "nuclei_density": r"\bnuclei\b(?! measure| cover| take| are)|\bdensity\b",
     "nuclear_elongation": r"\bas long as wide\b",
     "nuclear_spacing": r"\bapart\b",
     "nuclear_area": r"\bnuclear area\b|\bmedian area\b|\bnuclei measure\b|\bnuclear size\b(?! varies)|\bmedian size\b",

@@ -108,7 +108,6 @@ def _view(plan: Plan, seen: Seen, *, brief: bool) -> tuple[list[Statement], list
     untold = {name: wording.unclassified(seen, name, why=True) for name in names}
     measures = (*MEASURES, *MORE_MEASURES) if plan.wants("measure") and not brief else MEASURES
     told["measure"] = [s for name in measures for s in wording.measured(seen, name)]
-    told["measure"] += wording.uneven(seen)
     told["quality"] = wording.focus(seen)
     asked: list[Statement] = []
     wanted = [n for intent in plan.intents for n in (("category", "disease") if intent == "category" else (intent,))]

@@ -166,19 +166,6 @@ def measured(seen: Seen, name: str) -> list[Statement]:
     return [Statement(_with_view(seen, tuple(words)), (index,))]
 
 
-def uneven(seen: Seen) -> list[Statement]:
-    """Where cells are most and least crowded, each with its field."""
-    most, least = seen.at("most_cellular_field"), seen.at("least_cellular_field")
-    if most is None or least is None:
-        return []
-    high, low = (quantity(item.finding.value or 0.0, item.finding.unit) for _, item in (most, least))
-    words = (
-        f"The most cellular field has about {high.replace(' per', ' nuclei per')}, the least cellular {low}.",
-        f"The least cellular field has about {low.replace(' per', ' nuclei per')}, the most cellular {high}.",
-    )
-    return [Statement(_with_view(seen, words), (most[0], least[0]))]
-
-
 def _number(text: str, unit: str | None) -> str:
     return text.removesuffix(f" {unit}")
 

@@ -7,9 +7,10 @@ the scopes and intervals here use. The whole story: `docs/model_cards/morphometr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from slides import Evidence, Finding, Pixels, Region
 
@@ -26,9 +27,7 @@ MOST_CLEAR = 0.55
 NUCLEAR_PATTERN = 0.7
 """Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
-FEWEST_FIELDS = 3
-UNEVEN = 1.8
-"""The typical error of a density is a factor of 1.8: fields that differ by less may not differ at all."""
+MOST_CLEAR = 0.25
 SOURCE = "measured"
 STATE_SCALE = "the slide states no µm/px: state it with --mpp to get this in real units"
 
@@ -61,33 +60,23 @@ def measure_together(
     if dye == "brown chromogen":
         findings += _chromogen(measured, readable=refusal is None)
     looked_at = None if mpp is None else WORKING_MPP if refusal is None else mpp
-    strongest = sorted(measured, key=lambda item: -len(item.nuclei))
-    places = tuple(item.region for item in strongest)[:6]
-    evidence = tuple(Evidence(slide_name, region, looked_at, finding, places) for finding in findings)
-    if refusal is None and mpp is not None:
-        evidence += _extremes(slide_name, region, measured)
-    return evidence
+    places = tuple(item.region for item in sorted(measured, key=_oddness(measured)))[:6]
+    return tuple(Evidence(slide_name, region, looked_at, finding, places) for finding in findings)
 
 
-def _extremes(slide_name: str, region: Region, measured: Sequence[FieldMeasures]) -> tuple[Evidence, ...]:
-    """The most and the least cellular of the fields, each pointing at its own; nothing where they are much alike."""
-    rated = [item for item in measured if item.blocks[:, 1].sum() >= LEAST_TISSUE_PX]
-    if len(rated) < FEWEST_FIELDS:
-        return ()
-    rated.sort(key=lambda item: float(density(item.blocks)))
-    low, high = (float(density(item.blocks)) for item in (rated[0], rated[-1]))
-    if high < UNEVEN * max(low, 1.0):
-        return ()
-    return tuple(
-        Evidence(
-            slide_name,
-            region,
-            WORKING_MPP,
-            Finding(name, value=value, unit="per mm²", scope="of the fields that were measured", source=SOURCE),
-            (item.region,),
-        )
-        for name, value, item in (("most_cellular_field", high, rated[-1]), ("least_cellular_field", low, rated[0]))
-    )
+def _oddness(measured: Sequence[FieldMeasures]) -> Callable[[FieldMeasures], tuple[bool, float]]:
+    """Sorts fields that are like the whole before those that are not, and torn or lamellar ones last."""
+
+    def crowding(blocks: NDArray[np.float64]) -> float:
+        return float(density(blocks)) if blocks[:, 1].sum() else 0.0
+
+    whole = crowding(np.concatenate([item.blocks for item in measured]))
+    return lambda item: (not _solid(item), abs(crowding(item.blocks) - whole))
+
+
+def _solid(field: FieldMeasures) -> bool:
+    """True for a field that is mostly tissue; in torn or lamellar ones (keratin, fat) edges pass for nuclei."""
+    return field.clear_px <= MOST_CLEAR * field.tissue.size
 
 
 def _subfields(pixels: Pixels, mpp: float | None, region: Region) -> list[Field]:
