@@ -5,7 +5,6 @@ FAIL means that pathcopilot cannot do its work; WARN that a part of it, or its s
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from slides.errors import PathcopilotError
+from slides.files import sha256_of
 
 from .language import convert
 from .process import SETTINGS, prepare_process
@@ -161,7 +161,7 @@ def _language_weights() -> Check:
         source = convert.find_gguf()
     except PathcopilotError as error:
         return Check("language weights", "FAIL", _first_line(error), convert.FIX)
-    if _sha256(source) != convert.GGUF_SHA256:
+    if sha256_of(source) != convert.GGUF_SHA256:
         detail = f"{source.name} differs from its SHA-256"
         return Check("language weights", "FAIL", detail, f"{convert.FIX} --force-reinstall")
     return Check("language weights", "PASS", f"{source.name}, SHA-256 {convert.GGUF_SHA256[:12]}…")
@@ -303,11 +303,6 @@ def _room(name: str, amount: float, least: float, word: str, fix: str) -> Check:
 def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:

@@ -6,13 +6,13 @@ architecture of those libraries with weights that lie on this machine; nothing i
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from slides.errors import SetupError, UsageError
+from slides.files import sha256_of
 
 from .encoder import Encoder
 
@@ -107,9 +107,3 @@ def verified_weights(row: EncoderRow) -> Path:
     if sha256_of(path) != row.sha256:
         raise SetupError(f"the weights of encoder '{row.name}' differ from their hash: {row.fix} --force-reinstall")
     return path
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from slides.errors import SetupError
+from slides.files import sha256_of
 
-from .catalog import sha256_of
 from .encoder import Features
 from .preprocess import to_planes
 from .torchvision_shim import import_torchvision

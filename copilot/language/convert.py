@@ -7,7 +7,6 @@ naming the weights ourselves takes a few seconds and gives the same numbers
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import os
@@ -21,6 +20,7 @@ import numpy as np
 import platformdirs
 
 from slides.errors import SetupError
+from slides.files import sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def verify(precision: Precision) -> None:
     """Reads the converted weights again; raises `SetupError` when they are not what was written."""
     folder = converted_folder(precision)
     try:
-        right = (folder / _HASH).read_text(encoding="ascii").split()[0] == _sha256(folder / "model.safetensors")
+        right = (folder / _HASH).read_text(encoding="ascii").split()[0] == sha256_of(folder / "model.safetensors")
     except (OSError, ValueError, IndexError):
         right = False
     if not right:
@@ -98,7 +98,7 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
         return final
     source = find_gguf()
     progress(f"checking {source.name}")
-    if _sha256(source) != GGUF_SHA256:
+    if sha256_of(source) != GGUF_SHA256:
         raise SetupError(f"{source.name} differs from its SHA-256, so it is not used: reinstall it, {FIX}")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -115,11 +115,6 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
             "free space there or name another folder in PATHCOPILOT_CACHE"
         ) from error
     return final
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _put(scratch: Path, final: Path) -> None:
@@ -158,7 +153,7 @@ def _write_weights(reader: Any, facts: dict[str, Any], path: Path, precision: Pr
     save_file(weights, path, metadata={"format": "pt"})
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    (path.parent / _HASH).write_text(f"{_sha256(path)}  {path.name}\n", encoding="ascii")
+    (path.parent / _HASH).write_text(f"{sha256_of(path)}  {path.name}\n", encoding="ascii")
 
 
 def _weight_name(name: str) -> str:

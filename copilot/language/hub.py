@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slides.errors import SetupError, UsageError
+from slides.files import sha256_of
 
 from .decoding import LocalModel
 from .model import Message
@@ -106,8 +107,7 @@ def _file_sha256(file: Path) -> str:
     blob = file.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", blob):  # the hub's cache names large files by their SHA-256
         return blob
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    return sha256_of(file)
 
 
 def _folder(name: str) -> Path:

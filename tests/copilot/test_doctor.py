@@ -16,6 +16,7 @@ from copilot import doctor
 from copilot.doctor import Check, render
 from copilot.language import convert
 from slides import SetupError
+from slides.files import sha256_of
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_preparing_converts_and_a_damaged_conversion_is_made_again(
     def write(_source: Path, folder: Path, _precision: str) -> None:
         for name in ("model.safetensors", "config.json", "tokenizer.json"):
             (folder / name).write_bytes(b"right")
-        digest = doctor._sha256(folder / "model.safetensors")
+        digest = sha256_of(folder / "model.safetensors")
         (folder / "SHA256SUMS").write_text(f"{digest}  model.safetensors\n")
 
     monkeypatch.setenv("PATHCOPILOT_CACHE", str(tmp_path))

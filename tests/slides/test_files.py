@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slides import files
-from slides.files import write_atomically
+from slides.files import sha256_of, write_atomically
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077], ids=oct)
@@ -26,7 +27,9 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_the_file_holds_the_content(tmp_path_factory: pytest.TempPathFactory, content: bytes | str) -> None:
     path = tmp_path_factory.getbasetemp() / "a name, größer.md"
     write_atomically(path, content)
-    assert path.read_bytes() == (content.encode("utf-8") if isinstance(content, str) else content)
+    expected = content.encode("utf-8") if isinstance(content, str) else content
+    assert path.read_bytes() == expected
+    assert sha256_of(path) == hashlib.sha256(expected).hexdigest()
 
 
 def test_a_file_of_that_name_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from slides.errors import SetupError, UsageError
-from vision_encoder import catalog, load_encoder
+from slides.files import sha256_of
+from vision_encoder import load_encoder
 from vision_encoder.catalog import ENCODERS, verified_weights
 from vision_encoder.encoder import Encoder
 from vision_encoder.networks.efficientnet_lite0 import EfficientNetLite0, fold_batch_norms, load_state
@@ -125,7 +126,7 @@ def test_open_clip_weights_run_from_a_local_file(tmp_path: Path) -> None:
     features = encoder.encode_tiles([*tissue(2), paint_tissue(90, 70).convert("L")])
     assert features.shape == (3, encoder.dimension)
     assert features.dtype == np.float32
-    assert encoder.sha256 == catalog.sha256_of(weights)
+    assert encoder.sha256 == sha256_of(weights)
     with pytest.raises(SetupError, match="does not fit"):
         load_encoder(f"open_clip:ViT-S-16-alt@{weights}")
 
