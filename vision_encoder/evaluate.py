@@ -268,11 +268,11 @@ def _retrieval_result(atlas: Atlas, tiles: ReferenceTiles, features: Features) -
 def main() -> None:
     """The command line: `heads`, the data folder, the card to write."""
     import argparse
-    import sys
 
     from slides.errors import PathcopilotError
 
     from .model_card import write_card
+    from .recipe import show_progress
 
     parser = argparse.ArgumentParser(prog="python -m vision_encoder.evaluate", description=__doc__)
     parser.add_argument("what", choices=["heads"])
@@ -280,12 +280,8 @@ def main() -> None:
     parser.add_argument("--recipe", type=Path, default=Path("recipes/heads.toml"))
     parser.add_argument("--out", type=Path, required=True, help="the card to write")
     options = parser.parse_args()
-
-    def show(what: str, done: int, total: int) -> None:
-        print(f"\r{what}: {done} of {total}   ", end="", file=sys.stderr, flush=True)  # noqa: T201
-
     try:
-        write_card(options.out, *evaluate_heads(options.data, options.recipe, show))
+        write_card(options.out, *evaluate_heads(options.data, options.recipe, show_progress))
     except PathcopilotError as error:
         raise SystemExit(str(error)) from error
 

@@ -24,12 +24,13 @@ def run_recipe(
     parser.add_argument("--data", type=Path, required=True, help="folder that holds atlas/ and tiles/")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder to write into")
     options = parser.parse_args()
-
-    def show(what: str, done: int, total: int) -> None:
-        print(f"\r{what}: {done} of {total}   ", end="", file=sys.stderr, flush=True)  # noqa: T201
-
     try:
-        sha256 = work(options.recipe, options.data, show, options.out)
+        sha256 = work(options.recipe, options.data, show_progress, options.out)
     except PathcopilotError as error:
         raise SystemExit(str(error)) from error
     print(f"\n{made}.safetensors {sha256}", file=sys.stderr)  # noqa: T201
+
+
+def show_progress(what: str, done: int, total: int) -> None:
+    """Progress on one line of stderr."""
+    print(f"\r{what}: {done} of {total}   ", end="", file=sys.stderr, flush=True)  # noqa: T201
