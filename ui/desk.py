@@ -191,7 +191,10 @@ class Desk:
         session = self.session(request)
         key, _ = self._seen(seen, session)
         if key is not None:
-            session.on(key).context = context[:LONGEST_CONTEXT]
+            state = session.on(key)
+            state.context = context[:LONGEST_CONTEXT]
+            if not state.running:  # a stated organ opens its heads, so the box is looked at again
+                self._ahead.look(request.session_hash or "", key, state.regions, state.context or None)
 
     def _whole(self, key: str) -> Region:
         """The scanned area of a slide; a single pixel where it does not open, so that no box lies on it."""
