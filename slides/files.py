@@ -8,21 +8,20 @@ import secrets
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | str, *, private: bool = False) -> None:
+def write_atomically(path: Path, content: bytes | str) -> None:
     """Writes a file (text as UTF-8) in one step: whoever reads it sees the old content or all of the new.
 
     The content goes into a temporary file of the same folder, onto the disk, and then to its name. The file
-    gets the permissions that the umask gives, or with `private` those of its owner alone.
+    gets the permissions that the umask gives.
 
     Raises
     ------
     OSError : the folder is missing or cannot be written, or the disk is full; the old content stays
     """
     data = content.encode() if isinstance(content, str) else content
-    mode = 0o600 if private else 0o666  # the system takes the umask off; asking for the umask would set it
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o666)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -69,16 +69,7 @@ def test_text_that_is_no_utf8_leaves_the_old_content(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_an_error_of_the_system(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_atomically(tmp_path / "missing" / "card.json", "new")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX")
-def test_permissions_are_those_of_the_umask_or_of_the_owner_alone(tmp_path: Path, umask: int) -> None:
-    shared, private = tmp_path / "shared", tmp_path / "private"
-    write_atomically(shared, "content")
-    write_atomically(private, "content", private=True)
-    assert stat.S_IMODE(shared.stat().st_mode) == 0o666 & ~umask
-    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int) -> None:
+    path = tmp_path / "shared"
+    write_atomically(path, "content")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
