@@ -26,6 +26,9 @@ class Request:
     options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for what, text in (("question", self.question), ("context", self.context or ""), *_each(self.options)):
+            if not _encodable(text):
+                raise UsageError(f"the {what} holds signs that are no text: write it in UTF-8")
         if not self.question.strip():
             raise UsageError("the question is empty: say in plain words what you want to know")
         if not self.paths:
@@ -36,6 +39,15 @@ class Request:
             )
         if len(self.options) == 1:
             raise UsageError('one option is no choice: separate options with "|"')
+
+
+def _each(options: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"option {number}", text) for number, text in enumerate(options, 1)]
+
+
+def _encodable(text: str) -> bool:
+    """False for halves of surrogate pairs, which bytes in another encoding or a cut escape leave in a text."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def parse_options(value: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -49,6 +49,9 @@ def test_an_unbelievable_scale_is_refused(value: float) -> None:
         '{"paths": ["a.png"], "question": "q", "mpp": "x"}',
         '{"paths": ["a.png"], "question": "q", "options": 3}',
         '{"paths": ["a.png"], "question": "q", "region": [1, 2]}',
+        '{"paths": ["a.png"], "question": "\\ud800 q"}',
+        '{"paths": ["a.png"], "question": "q", "context": "\\udfff"}',
+        '{"paths": ["a.png"], "question": "q", "options": ["a", "\\ud800"]}',
     ],
 )
 def test_a_bad_line_of_a_batch_is_a_usage_error_in_one_line(line: str) -> None:
