@@ -81,7 +81,7 @@ def judge_mentions(clause: Clause, ground: Ground, support: Support) -> None:
         for index, label in mention.readings:
             item = ground.evidence[index]
             kind = item.finding.name.partition(" ")[0]
-            if mention.view is not None and mention.view != view_of(ground, index):
+            if mention.view is not None and not in_view(ground, index, mention.view):
                 continue
             if kinds and not several and label is not None and kind not in kinds | {"resembles", "choice"}:
                 continue
@@ -207,14 +207,13 @@ def _compare(clause: Clause, ground: Ground) -> None:
     raise Struck("the findings do not compare that way")
 
 
-def view_of(ground: Ground, index: int) -> int:
-    """Number of the view, from 1, that a piece of evidence belongs to."""
+def in_view(ground: Ground, index: int, view: int) -> bool:
+    """True when a piece of evidence belongs to the view of that number, from 1; one box may be given twice."""
     item = ground.evidence[index]
     keys = [(o.slide, o.region) for o in ground.observations] or list(
         dict.fromkeys((e.slide, e.region) for e in ground.evidence)
     )
-    key = (item.slide, item.region)
-    return keys.index(key) + 1 if key in keys else 0
+    return 0 < view <= len(keys) and keys[view - 1] == (item.slide, item.region)
 
 
 def bind_figures(clause: Clause, words: tuple[str, ...], ground: Ground, support: Support) -> None:
@@ -270,7 +269,9 @@ def _as_probability(clause: Clause, figure: Figure, previous: int, ground: Groun
         return False
     if any(re.search(pattern, clause.text[near[-1].position : figure.position]) for pattern in _NOUNS.values()):
         return False
-    if not _is_probability_of(near[-1], figure, ground):
+    # "carcinoma in oral cavity (0.93)": the site is a class of another head, the figure is of what lies there
+    spoken = near[-2:] if any(not label for _, label in near[-1].held) else near[-1:]
+    if not any(_is_probability_of(mention, figure, ground) for mention in spoken):
         raise Struck(f"{figure.printed} is not the probability of “{near[-1].text}”")
     return True
 
@@ -326,7 +327,7 @@ def _measure(
             continue
         for index, item in spoken:
             finding = item.finding
-            if view is not None and view_of(ground, index) != view:
+            if view is not None and not in_view(ground, index, view):
                 continue
             if finding.abstained or (figure.unit in PHYSICAL and item.mpp is None):
                 raise Struck("no measure in physical units without the µm/px of the slide" if item.mpp is None else (

@@ -134,6 +134,30 @@ def test_each_view_answers_for_itself() -> None:
         assert check_sentence(sentence, ground).status == "struck", sentence
 
 
+def test_a_box_that_is_given_twice_has_two_views() -> None:
+    stain = classified("stain", ("HE", 0.97), ("IHC", 0.03))
+    ground = grounded(observed(stain), observed(stain))
+    for sentence in (
+        "View 1: The stain is consistent with H&E (0.97).",
+        "View 2: The stain is consistent with H&E (0.97).",
+    ):
+        assert check_sentence(sentence, ground).status == "supported", check_sentence(sentence, ground).reason
+    assert check_sentence("View 3: The stain is consistent with H&E (0.97).", ground).status == "struck"
+
+
+def test_the_figure_behind_a_site_is_of_what_lies_there() -> None:
+    ground = grounded(
+        observed(
+            classified("organ", ("oral cavity", 0.90), ("skin", 0.10)),
+            classified("disease oral cavity", ("squamous cell carcinoma", 0.93), ("normal oral epithelium", 0.07)),
+        )
+    )
+    sentence = "The picture favours squamous cell carcinoma in oral cavity ({})."
+    claim = check_sentence(sentence.format("0.93"), ground)
+    assert claim.status == "supported", claim.reason
+    assert check_sentence(sentence.format("0.86"), ground).status == "struck"
+
+
 def test_the_choice_among_options_is_said_as_one() -> None:
     options = ("Melanoma, malignant", "colon carcinoma", "≥ 50 % fat")
     choice = Finding(
