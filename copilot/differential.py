@@ -150,11 +150,13 @@ def _by_findings(entities: Sequence[Entity], observations: Sequence[Observation]
             trust = TRUST[kind] * (UNSURE if finding.abstained else 1.0) / len(seen)
             mapped = {id: found for id, one in said.items() if (found := classes_of(one, kind, tuple(spread)))}
             usual: dict[str, float] = defaultdict(float)
+            least = FLOOR * len(spread)
             for classes in mapped.values():
                 for label, share in classes.items():
                     usual[label] += share / len(mapped)
             for id, classes in mapped.items():
-                odds = math.fsum(w * max(spread[label], FLOOR) / usual[label] for label, w in classes.items())
+                # the floor is of the odds: on the probability it would favour what few diagnoses fall into
+                odds = max(math.fsum(w * spread[label] / usual[label] for label, w in classes.items()), least)
                 weights[id] += trust * math.log(odds)
                 best = max(classes, key=lambda label: (classes[label] * spread[label], label))
                 if odds > 1:
@@ -312,4 +314,5 @@ def _worded(word: str, item: Evidence) -> str:
     }[certainty(finding.probability or 0.0)]
     noun = {"organ": "as the organ", "category": "as the process", "stain": "as the stain"}[finding.name]
     p = figure(finding.probability or 0.0)
-    return f"The request says {word}; the picture {wording} {finding.label} {noun} ({p}): this is a conflict."
+    label = "H&E" if finding.label == "HE" else finding.label
+    return f"The request says {word}; the picture {wording} {label} {noun} ({p}): this is a conflict."

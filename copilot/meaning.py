@@ -285,6 +285,7 @@ def entity_organs(entity: Entity) -> frozenset[str]:
     tracts = {
         "GI tract": ("oesophagus", "stomach", "small intestine", "colon", "appendix"),
         "Lymphoid": ("lymph node",),
+        "head and neck": ("oral cavity", "larynx"),
     }
     return frozenset(tracts.get(entity.organ) or organs_in(entity.organ))
 

@@ -40,6 +40,19 @@ def test_the_first_candidates_fit_the_findings() -> None:
     assert all(KNOWLEDGE.entity(c.entity_id).organ == "liver" for c in liver[:3])
 
 
+def test_a_class_that_few_diagnoses_fall_into_gains_nothing_when_it_is_improbable() -> None:
+    """Oral carcinoma once brought up the gallbladder: few diagnoses share the little probability of that class."""
+    organs = ("oral cavity", "gallbladder", "pancreas", "esophagus", "stomach", "colon", "another organ")
+    seen = observed(
+        spread("stain", "HE", 0.99, ("HE", "IHC")),
+        spread("organ", "oral cavity", 0.97, organs),
+        spread("category", "malignant", 0.9, CATEGORIES),
+    )
+    found = differential([seen], context=None, knowledge=KNOWLEDGE)
+    assert found[0].name == "Head and neck squamous carcinoma"
+    assert found[0].probability > 4 * found[1].probability
+
+
 def test_groups_are_never_ranked() -> None:
     groups = {entity.id for entity in KNOWLEDGE.entities.values() if entity.is_group}
     found = differential([SEEN], context="lymphoma, metastasis, carcinoma", knowledge=KNOWLEDGE, limit=400)
