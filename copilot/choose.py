@@ -45,6 +45,7 @@ SPECIFIC = 0.6
 """Share of a yes that is left when a question names a disease and the findings only bear out its category."""
 LABELLED = 0.9
 """Probability lent to a label that is measured and has no distribution."""
+OTHER_ORGAN = "another organ"
 MAGNIFICATION_MPP = 10.0
 """Objective times µm/px of common scanners: 40x at 0.25, 20x at 0.5."""
 
@@ -118,6 +119,8 @@ def _weigh(
         return scaled, None
     if not seen:
         return nothing, next((o.reason for o in observations if o.reason), "there is no tissue to speak about")
+    if _by_origin(said):
+        return nothing, "whether a tumour arose here or came from elsewhere cannot be read from such a section"
     asked = meaning(question.text, knowledge)
     if {one.special for one in said} >= {"yes", "no"}:
         return _yes_or_no(said, asked, seen)
@@ -129,6 +132,13 @@ def _weigh(
     if language is not None:
         weights = [w + t for w, t in zip(weights, _spoken(said, question, found.why, language), strict=True)]
     return _Weighed(weights, found.used, found.why), None
+
+
+def _by_origin(said: Sequence[Meaning]) -> bool:
+    """True where options tell a primary tumour from a metastasis."""
+    texts = [canonical(one.text) for one in said]
+    primary = any(re.match(r"(?:a )?primary\b", text) for text in texts)
+    return primary and any(re.search(r"\b(?:metasta|secondary\b)", text) for text in texts)
 
 
 def _by_findings(said: Sequence[Meaning], seen: Sequence[Observation], knowledge: Knowledge | None) -> _Weighed:
@@ -185,6 +195,8 @@ def _odds(said: Sequence[Meaning], finding: Finding) -> list[float] | None:
         return None
     chances = dict(finding.distribution) or _lent(finding)
     mapped = [classes_of(one, kind, tuple(chances)) for one in said]
+    if kind == "organ" and not {label for classes in mapped for label in classes} - {OTHER_ORGAN}:
+        return None
     named = {label for classes in mapped if classes for label in classes}
     for position, one in enumerate(said):
         rest = [label for label in chances if label not in named]
@@ -219,8 +231,8 @@ def classes_of(one: Meaning, kind: str, classes: Sequence[str]) -> dict[str, flo
         return _shared({label: dict(one.categories).get(label, 0.0) for label in classes})
     if kind == "organ":
         hit = [label for label in classes if organs_in(label) & one.organs]
-        if not hit and one.organs and "another organ" in classes:
-            hit = ["another organ"]
+        if not hit and one.organs and OTHER_ORGAN in classes:
+            hit = [OTHER_ORGAN]
         return {label: 1.0 / len(hit) for label in hit}
     exact = _exact(one, classes)
     if exact or kind != "disease" or not one.categories:

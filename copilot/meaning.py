@@ -23,6 +23,7 @@ _LABEL = re.compile(
     r"^\s*(?:(?:option|answer|choice)\s+)?(?:\(\s*(?:[A-Za-z]|\d{1,2})\s*\)|(?:[A-Za-z]|\d{1,2})\s*[).:])\s+"
 )
 _NEGATED = re.compile(r"\b(?:no|not|non|without|absence of|absent|free of|negative for|lacks?|excludes?)\b[\s-]*")
+_DENIED = re.compile(r"(?: \w+)? (?:is |are )?(?:absent|not (?:present|seen|identified|found)|negative)\b")
 _NOT_TOLD = re.compile(
     r"\b(?:cannot|can not|can't|could not|not possible to|impossible to|unable to) (?:be )?(?:told|"
     r"determined?|said|tell|assessed?|"
@@ -217,9 +218,9 @@ def meaning(text: str, knowledge: Knowledge | None = None) -> Meaning:
 
 
 def _special(said: str) -> str | None:
-    if re.fullmatch(r"(?:yes|true|present|correct)\b.{0,12}", said):
+    if re.fullmatch(r"(?:yes|true|present|correct)\b.{0,12}|positive", said):
         return "yes"
-    if re.fullmatch(r"(?:no|false|absent|incorrect)\b[ .,]?", said):
+    if re.fullmatch(r"(?:no|false|absent|incorrect)\b[ .,]?|negative", said):
         return "no"
     for name, pattern in (("not told", _NOT_TOLD), ("none", _NONE), ("all", _ALL)):
         if pattern.search(said):
@@ -264,7 +265,7 @@ def category_weights(text: str) -> dict[str, float]:
         if match is None:
             continue
         before = said[max(0, match.start() - 24) : match.start()]
-        if _NEGATED.search(before) and not match[0].startswith(("no ", "non")):
+        if (_NEGATED.search(before) or _DENIED.match(said[match.end() :])) and not match[0].startswith(("no ", "non")):
             rest = [name for name in CATEGORIES if weights.get(name, 0.0) < 0.5]
             return {name: 1.0 / len(rest) for name in rest}
         return dict(weights)

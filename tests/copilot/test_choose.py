@@ -47,6 +47,8 @@ def test_the_findings_decide() -> None:
     assert chosen("H&E", "PAS", "immunohistochemistry") == "H&E"
     assert chosen("adipose tissue", "smooth muscle", "adenocarcinoma epithelium") == "adenocarcinoma epithelium"
     assert chosen("in focus", "out of focus") == "in focus"
+    assert chosen("tumor absent", "tumor present") == "tumor present"
+    assert chosen("negative", "positive", text="Is there malignancy?") == "positive"
     assert (
         chosen("chronic gastritis", "gastric adenocarcinoma", "colorectal adenocarcinoma")
         == "colorectal adenocarcinoma"
@@ -131,6 +133,9 @@ def test_yes_and_no_follow_the_probability(text: str, answer: str) -> None:
         (("0", "1+", "2+", "3+"), "HER2 score?"),
         (("under 60 years", "over 60 years"), "How old is the patient?"),
         (("monday", "tuesday"), "When was it taken?"),
+        (("primary tumour", "metastasis"), "Which is it?"),
+        (("positive", "negative"), "HER2?"),
+        (("glomerulus", "tubule"), "What is shown?"),
     ],
 )
 def test_what_no_section_shows_is_not_chosen(options: tuple[str, ...], text: str) -> None:
@@ -229,6 +234,8 @@ def test_words_mean_what_they_say() -> None:
     assert dict(meaning("not malignant", knowledge).categories).get("malignant", 0.0) == 0.0
     assert meaning("Giardiasis", knowledge).organs == {"small intestine"}
     assert meaning("lymph node", knowledge).organs == {"lymph node"}
+    assert dict(meaning("tumour absent", knowledge).categories).get("malignant", 0.0) == 0.0
+    assert dict(meaning("malignant cells are not seen", knowledge).categories).get("malignant", 0.0) == 0.0
     assert meaning("HER2 3+", knowledge).beyond
     assert meaning("None of the above", knowledge).special == "none"
     assert meaning("It cannot be determined", knowledge).special == "not told"
