@@ -123,7 +123,7 @@ class Copilot:
         seen: list[Seen] = []
         evidence: list[Evidence] = []
         todo = plan(question.text, views=len(question.views))
-        for number, view in enumerate(() if todo.wants("greeting") else question.views, 1):
+        for number, view in enumerate(() if todo.wants("greeting", "self") else question.views, 1):
             observation = yield from self.observe(view, context=question.context, halted=halted)
             seen.append(Seen(observation, len(evidence), f"View {number}" if len(question.views) > 1 else ""))
             for item in observation.evidence:

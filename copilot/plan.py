@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from .terms import MARKER
+
 Intent = Literal[
     "describe", "organ", "category", "stain", "tissue", "measure", "quality", "immunophenotype",
-    "grade", "tests", "compare", "scale", "greeting", "knowledge",
+    "grade", "outcome", "patient", "objects", "self", "tests", "compare", "scale", "greeting", "knowledge",
 ]  # fmt: skip
 
 _WORDS: dict[Intent, str] = {
@@ -17,7 +19,11 @@ _WORDS: dict[Intent, str] = {
         estrogen progesterone""",
     "tests": r"tests? panel work-?up ancillary order",
     "grade": r"""grad(?:e|ing) gleason isup stag(?:e|ing) tnm mitos[ei]s mitotic nottingham margins? lymphovascular
-        perineural""",
+        perineural invasion""",
+    "outcome": r"""prognos\w* surviv\w* relapse recurrence treatments? treat therap\w* chemotherap\w* radiotherap\w*
+        eligible dose medication""",
+    "objects": r"""pylori helicobacter giardia fung\w* bacteri\w* organisms? parasites? virus\w* eosinophils?
+        neutrophils? plasma granulomas? macrophages?""",
     "measure": r"""many count number measure size area density cellularity diameter nuclei nuclear dense cellular""",
     "scale": r"magnification objective µm/px um/px mpp scale resolution power",
     "quality": r"quality focus blur\w* sharp artefact\w* artifact\w* pen usable adequate adequacy",
@@ -29,7 +35,18 @@ _WORDS: dict[Intent, str] = {
     "tissue": r"tissue structure epitheli\w* stroma gland\w* muscle fat adipose mucus necros\w* debris",
 }
 _GREETING = re.compile(
-    r"\s*(hi|hello|hey|thanks?|thank you|good (morning|afternoon|evening))\b[\s!.,]*(there|you)?[\s!.,]*"
+    r"\s*(hi|hello|hey|thanks?|thank you|good (morning|afternoon|evening))\b[\s!.,]*"
+    r"(there|you|a lot|very much|all)?[\s!.,]*"
+)
+_SELF = re.compile(
+    r"\b(?:who|what) are you\b|\bare you (?:an?|human|real)\b|\bwhat can you do\b|\bcan i trust you\b|"
+    r"\bwrite (?:me )?an? (?:poem|joke|song|story)\b"
+)
+_OUTCOME = re.compile(r"\b(?:which|what) drugs?\b")
+_PATIENT = re.compile(r"\bpatient\b.*\b(?:name|old|age|sex|male|female)\b|\bhow old\b|\bpatient's (?:name|age|sex)\b")
+_IMMUNOSTAINS = re.compile(r"\b(?:which|what) (?:further |other |more )?(?:immuno\w*|(?:special )?stains)\b")
+_DEFINITION = re.compile(
+    r"\s*(?:what(?:'s| is| are| does)|define|explain) (?:an? |the )?(?!(?:this|that|it|these|shown|seen|here)\b)"
 )
 _PATTERNS = {intent: re.compile(rf"(?<!\w)(?:{'|'.join(words.split())})(?!\w)") for intent, words in _WORDS.items()}
 
@@ -55,9 +72,16 @@ def plan(text: str, *, views: int) -> Plan:
     words = text.casefold()
     if _GREETING.fullmatch(words):
         return Plan(("greeting",))
+    if _SELF.search(words):
+        return Plan(("self",))
     if views == 0:
         return Plan(("knowledge",))
     found: list[Intent] = [intent for intent, pattern in _PATTERNS.items() if pattern.search(words)]
+    beyond: tuple[tuple[Intent, re.Pattern[str]], ...] = (
+        ("immunophenotype", MARKER), ("outcome", _OUTCOME), ("patient", _PATIENT), ("tests", _IMMUNOSTAINS),
+        ("knowledge", _DEFINITION),
+    )  # fmt: skip
+    found += [intent for intent, pattern in beyond if intent not in found and pattern.search(words)]
     if views > 1 and "compare" not in found:
         found.append("compare")
     return Plan(tuple(found) or ("describe",))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from . import wording
 from .answer import Turn
 from .differential import Candidate, Conflict
-from .plan import Plan
+from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
 
 HOUSE = ("house rule",)
@@ -18,6 +18,9 @@ MEASURES = (
 )  # fmt: skip
 MORE_MEASURES = ("nuclear_spacing", "nuclear_area_variation", "nuclear_share")
 """Said only where a question asks for measures: their intervals are wide."""
+
+BEYOND: tuple[Intent, ...] = ("grade", "outcome", "patient", "objects")
+"""Intents that no finding answers."""
 
 LIMITS: dict[str, tuple[str, ...]] = {
     "immunophenotype": (
@@ -31,6 +34,15 @@ LIMITS: dict[str, tuple[str, ...]] = {
         "Grade, stage, margins, invasion and mitoses are not assessed here: no validated measure stands behind them.",
         "No validated measure of grade, stage, margins, invasion or mitoses exists here, so they are not assessed.",
     ),
+    "outcome": (
+        "Prognosis and treatment are not told from a picture of tissue; they rest on the whole case and on those who "
+        "treat the patient.",
+    ),
+    "patient": ("Nothing of the patient is read, neither from the file nor from the picture.",),
+    "objects": (
+        "Organisms and single kinds of cells are not looked for here: no validated measure stands behind them.",
+    ),
+    "self": ("This is research software that describes tissue on a slide; it is not a medical device.",),
     "greeting": (
         "Open a slide, draw a box on it and ask what is seen; the answer points at the tissue it rests on.",
         "Draw a box on a slide and ask; each sentence of the answer points at the tissue it rests on.",
@@ -62,11 +74,12 @@ def compose(plan: Plan, material: Material, history: Sequence[Turn] = ()) -> lis
 
     What an earlier answer of the conversation said already is said again only where it is asked for.
     """
-    if plan.wants("greeting"):
-        return [limit("greeting")]
+    if plan.wants("greeting", "self"):
+        return [limit(name) for name in ("self", "greeting") if name == "greeting" or plan.wants("self")]
     if not material.seen:
         return [*material.entries, *([] if material.entries else [limit("no view")])]
-    wanted = _beyond(plan, material.seen)
+    named = material.entries if plan.wants("knowledge") else ()
+    wanted = [*named, *_beyond(plan, material.seen)]
     wanted += [Statement((conflict.text,), conflict.evidence) for conflict in material.conflicts]
     wanted += [material.choice] if material.choice else []
     usual: list[Statement] = []
@@ -87,7 +100,7 @@ def compose(plan: Plan, material: Material, history: Sequence[Turn] = ()) -> lis
 
 def _beyond(plan: Plan, views: Sequence[Seen]) -> list[Statement]:
     """The limits that a question runs into; on a chromogen stain, what is measured of it comes right behind."""
-    said = [limit("grade")] if plan.wants("grade") else []
+    said = [limit(name) for name in BEYOND if plan.wants(name)]
     if not plan.wants("immunophenotype"):
         return said
     chromogen = [s for seen in views for name in CHROMOGEN for s in wording.measured(seen, name)]

@@ -73,14 +73,21 @@ def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, .
     within = ""
     if 1 < len(finding.prediction_set) <= TELLING_SET:
         within = f"; 90 % set: {', '.join(finding.prediction_set)}"
-    why = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason and explain else ""
+    reason = finding.reason.partition(";")[0].rstrip(".") if finding.abstained and finding.reason else ""
+    if reason.startswith(ANOTHER_STAIN) or (name in OF_ONE_ORGAN and reason.startswith("validated on")):
+        # a head that never saw such a stain or organ has no likeness worth telling
+        return (f"{subject.capitalize()} is not classified: {reason}.",)
+    why = reason.replace(": ", ", ") if explain else ""
     plain = f"{subject.capitalize()} is not classified; {nearest}{within}"
     if not why:
         return (f"{plain}.",)
-    return (f"{subject.capitalize()} is not classified: {why}; {nearest}{within}.", f"{plain}: {why}.")
+    return (f"{subject.capitalize()} is not classified: {why}; {nearest}{within}.",)
 
 
 TELLING_SET = 3
+OF_ONE_ORGAN = frozenset({"tissue", "disease"})
+ANOTHER_STAIN = "the picture reads as"
+"""How a head begins its reason where the stain is not the one it was validated on."""
 LEAST_LIKENESS = 0.5
 """A likeness that was wrong more often than right in held-out cases would mislead more than it tells."""
 
