@@ -27,7 +27,8 @@ MOST_CLEAR = 0.55
 NUCLEAR_PATTERN = 0.7
 """Share of the brown that must lie in nuclei for the marker to be read as a nuclear one."""
 SUBFIELD_UM, SUBFIELD_PX = 192.0, 384
-MOST_CLEAR = 0.25
+MOST_TORN = 0.25
+"""Clear share from which a field is shown after those that are mostly tissue."""
 SOURCE = "measured"
 STATE_SCALE = "the slide states no µm/px: state it with --mpp to get this in real units"
 
@@ -76,7 +77,7 @@ def _oddness(measured: Sequence[FieldMeasures]) -> Callable[[FieldMeasures], tup
 
 def _solid(field: FieldMeasures) -> bool:
     """True for a field that is mostly tissue; in torn or lamellar ones (keratin, fat) edges pass for nuclei."""
-    return field.clear_px <= MOST_CLEAR * field.tissue.size
+    return field.clear_px <= MOST_TORN * field.tissue.size
 
 
 def _subfields(pixels: Pixels, mpp: float | None, region: Region) -> list[Field]:
@@ -118,7 +119,7 @@ def _refusal(dye: Dye | None, mpp: float | None, measured: Sequence[FieldMeasure
     if sum(item.blocks[:, 1].sum() for item in measured) < LEAST_TISSUE_PX:
         return "there is too little tissue here to measure nuclei in"
     if dye == "H&E" and _clear_share(measured) > MOST_CLEAR:
-        return "most of these fields is clear space, whose thin walls pass for nuclei"
+        return "most of this is clear space, whose thin walls pass for nuclei"
     return None
 
 
@@ -134,7 +135,7 @@ def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: 
         if measure.scaled and not scaled:
             reason = STATE_SCALE
         elif measure.per_nucleus and len(rows) < FEWEST_NUCLEI:
-            reason = f"only {len(rows)} whole nuclei were found, {FEWEST_NUCLEI} are needed"
+            reason = f"fewer than {FEWEST_NUCLEI} whole nuclei were found, too few to measure"
         if reason is not None:
             findings.append(Finding(measure.name, abstained=True, reason=reason, scope=scope, source=SOURCE))
             continue

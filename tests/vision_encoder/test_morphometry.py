@@ -121,6 +121,14 @@ def test_nuclei_are_not_measured_in_walls_between_clear_spaces() -> None:
     assert all(found[measure_.name].abstained for measure_ in NUCLEAR_MEASURES)
 
 
+def test_nuclei_beside_a_wide_lumen_are_measured() -> None:
+    tissue = painted(512).copy()
+    tissue[:, :205] = (244, 243, 245)
+    found = measured(tissue)
+    assert found["clear_space_share"].value == pytest.approx(0.4, abs=0.05)
+    assert found["nuclei_density"].value
+
+
 def test_too_coarse_a_scale_abstains() -> None:
     found = measured(painted(256), 1.5)
     for measure_ in NUCLEAR_MEASURES:
