@@ -101,7 +101,7 @@ def _ask_batch(batch: Path, language: str, encoder: str, wording: str, quantise:
     try:
         lines = [line for line in batch.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError):
-        raise UsageError(f"cannot read {batch.name}: name a JSON Lines file in UTF-8") from None
+        raise UsageError(f"cannot read {batch.name or batch}: name a JSON Lines file in UTF-8") from None
     copilot: Copilot | None = None
     for number, line in enumerate(lines, 1):
         _progress(f"question {number} of {len(lines)}")

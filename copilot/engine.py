@@ -88,6 +88,8 @@ class Copilot:
         pool = ThreadPoolExecutor(1, thread_name_prefix="language")
         future = pool.submit(_prepared, language, quantise)
         pool.shutdown(wait=False)
+        if language != "embedded" or quantise is not None:
+            future.result()  # a mistake in its name is told before the first word
         eye = load_eye(encoder)
         return cls(eye, future, wording=wording, load_seconds=time.perf_counter() - started)
 
