@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,15 +52,12 @@ def never() -> bool:
 
 
 class Copilot:
-    """The copilot with its models loaded; `ask` may be called any number of times.
-
-    The language model loads in the background: looking does not wait for it.
-    """
+    """The copilot with its models loaded; `ask` may be called any number of times."""
 
     def __init__(
         self,
         eye: Eye,
-        language: Future[LanguageModel],
+        language: LanguageModel,
         *,
         wording: Wording = "slots",
         load_seconds: float = 0.0,
@@ -68,7 +65,7 @@ class Copilot:
         self.eye = eye
         self.wording = wording
         self.load_seconds = load_seconds
-        self._language = language
+        self.language = language
         self.knowledge = load_knowledge()
 
     @classmethod
@@ -85,18 +82,10 @@ class Copilot:
         Raises `SetupError` when weights are missing or altered.
         """
         started = time.perf_counter()
-        pool = ThreadPoolExecutor(1, thread_name_prefix="language")
-        future = pool.submit(_prepared, language, quantise)
-        pool.shutdown(wait=False)
-        if language != "embedded" or quantise is not None:
-            future.result()  # a mistake in its name is told before the first word
-        eye = load_eye(encoder)
-        return cls(eye, future, wording=wording, load_seconds=time.perf_counter() - started)
-
-    @property
-    def language(self) -> LanguageModel:
-        """The language model, waited for when it is still loading."""
-        return self._language.result()
+        with ThreadPoolExecutor(1, thread_name_prefix="language") as pool:  # beside the eye: both wait for the disk
+            future = pool.submit(_prepared, language, quantise)
+            eye = load_eye(encoder)
+        return cls(eye, future.result(), wording=wording, load_seconds=time.perf_counter() - started)
 
     @property
     def card(self) -> ModelCard:
@@ -141,7 +130,7 @@ class Copilot:
         for event in speak(
             compose(todo, material, question.history),
             ground,
-            lambda: self.language,
+            self.language,
             wording=self.wording,
             halted=halted,
         ):
@@ -226,9 +215,8 @@ class Copilot:
         choice = None
         statement = None
         if question.options and observations:
-            language = self.language if self._language.done() or len(question.options) > 1 else None
             choice = choose_option(
-                question.options, observations, question, language=language, knowledge=self.knowledge
+                question.options, observations, question, language=self.language, knowledge=self.knowledge
             )
             statement, finding = chosen(question.options, choice, len(told))
             told.append(Evidence(observations[0].slide, observations[0].region, observations[0].mpp, finding))

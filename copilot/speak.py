@@ -27,20 +27,16 @@ MAX_STRUCK = 3  # a model that loses the thread this often has nothing more to a
 def speak(
     statements: Sequence[Statement],
     ground: Ground,
-    language: Callable[[], LanguageModel],
+    language: LanguageModel,
     *,
     wording: Wording,
     halted: Callable[[], bool],
 ) -> Iterator[Saying | Checked]:
-    """Says the statements; text that was said always belongs to a claim that stands.
-
-    `language` is called when the first choice of words is due, so that a model may still be loading
-    while the first sentence, which has one wording, is shown.
-    """
+    """Says the statements; text that was said always belongs to a claim that stands."""
     left = list(statements)
     if wording == "free" and left:
         covered: set[int] = set()
-        for event in _freely(left, ground, language(), halted):
+        for event in _freely(left, ground, language, halted):
             if isinstance(event, Checked) and event.claim.status != "struck":
                 covered.update(event.claim.evidence)
             yield event
@@ -59,7 +55,7 @@ def _slotted(
     statement: Statement,
     said: str,
     ground: Ground,
-    language: Callable[[], LanguageModel],
+    language: LanguageModel,
     halted: Callable[[], bool],
 ) -> Iterator[Saying | Checked]:
     judged = {text: _judge(text, statement, ground) for text in statement.wordings}
@@ -73,7 +69,7 @@ def _slotted(
         yield Saying(gap + text)
     else:
         text = ""
-        for piece in filter(None, language().choose(messages(ground.question), said + gap, standing, halted=halted)):
+        for piece in filter(None, language.choose(messages(ground.question), said + gap, standing, halted=halted)):
             yield Saying(piece if text else gap + piece)
             text += piece
     # A stop in mid-sentence leaves the part that was shown as its own claim: what is seen is what is kept.

@@ -41,7 +41,7 @@ def run(
     wording: str = "slots",
     halted: Callable[[], bool] = lambda: False,
 ) -> tuple[str, list[Checked]]:
-    events = list(speak(statements, GROUND, lambda: model, wording=wording, halted=halted))  # type: ignore[arg-type]
+    events = list(speak(statements, GROUND, model, wording=wording, halted=halted))  # type: ignore[arg-type]
     shown = "".join(event.text for event in events if isinstance(event, Saying))
     return shown, [event for event in events if isinstance(event, Checked)]
 
@@ -62,14 +62,6 @@ def test_a_statement_that_no_finding_holds_is_struck_and_never_shown() -> None:
     assert shown == "Nuclei cover 23 % of the tissue."
     assert [event.claim.status for event in checked] == ["struck", "supported"]
     assert checked[0].claim.reason
-
-
-def test_a_statement_with_one_wording_does_not_wait_for_the_model() -> None:
-    def loading() -> ScriptedModel:
-        raise AssertionError("the model was asked for")
-
-    events = list(speak([TRUE_SHARE], GROUND, loading, wording="slots", halted=lambda: False))
-    assert [type(event) for event in events] == [Saying, Checked]
 
 
 def test_a_stop_in_mid_sentence_keeps_the_part_that_was_shown() -> None:
