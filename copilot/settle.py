@@ -84,6 +84,8 @@ def settle(
     if len(named) < 2:
         return Settled()
     plan = suggest_tests(knowledge, named, context=context, limit=4)
+    if not plan.tests and not asked_about:  # a picture alone is no ground for "no test is needed"
+        return Settled()
     said = [
         Cited(
             _considered(plan, "request" if asked_about else "picture"),

@@ -10,12 +10,28 @@ from copilot.differential import Candidate
 from copilot.settle import entries, settle
 from instruction_data.knowledge import load_knowledge
 
+from .grounds import classified, observed
+
 KNOWLEDGE = load_knowledge()
 
 
 def test_nothing_is_settled_where_nothing_carries_a_differential() -> None:
     guesses = (Candidate("COADREAD", "Colorectal adenocarcinoma", 0.4, ""), Candidate("LUAD", "Lung", 0.3, ""))
     assert settle(KNOWLEDGE, guesses, (), context="biopsy of an ulcer").statements == ()
+
+
+def test_a_picture_alone_never_says_that_no_test_is_needed() -> None:
+    seen = observed(
+        classified("stain", ("HE", 0.99), ("IHC", 0.01)), classified("category", ("malignant", 0.9), ("normal", 0.1))
+    )
+    sure = (
+        Candidate("HNSC", "Head and neck squamous carcinoma", 0.85, ""),
+        Candidate("ESCC", "Oesophageal squamous carcinoma", 0.02, ""),
+        Candidate("LUSC", "Lung", 0.001, ""),
+    )
+    for candidates in (sure, sure[:1]):
+        settled = settle(KNOWLEDGE, candidates, [seen], context=None)
+        assert not any("None needed" in statement.wordings[0] for statement in settled.statements)
 
 
 @pytest.mark.parametrize(
