@@ -77,7 +77,7 @@ def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, .
     if reason.startswith(ANOTHER_STAIN) or (name in OF_ONE_ORGAN and reason.startswith("validated on")):
         # a head that never saw such a stain or organ has no likeness worth telling
         return (f"{subject.capitalize()} is not classified: {reason}.",)
-    why = reason.replace(": ", ", ") if explain else ""
+    why = reason if explain else ""
     plain = f"{subject.capitalize()} is not classified; {nearest}{within}"
     if not why:
         return (f"{plain}.",)

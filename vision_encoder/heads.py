@@ -217,7 +217,7 @@ def _objection(
     if finding.label != NOT_HISTOLOGY and finding.novelty < NOVELTY_LEVEL:
         return f"unlike the tissue it was trained on (novelty p {finding.novelty:.3f})"
     if len(finding.prediction_set) == len(head.classes):
-        return "its 90 % set holds every class: the picture does not settle it"
+        return "its 90 % set holds every class, so the picture does not settle it"
     if reading.accepted > 1:
         return f"right too seldom on held-out cases of this kind to speak; most probable {finding.label}"
     if finding.probability < reading.accepted:

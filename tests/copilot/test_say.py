@@ -22,6 +22,13 @@ CYTOLOGY = observed(
         abstained=True,
         reason="the picture reads as cytology (0.98); validated on HE only",
     ),
+    classified(
+        "category",
+        ("malignant", 0.4),
+        ("normal", 0.35),
+        abstained=True,
+        reason="its 90 % set holds every class, so the picture does not settle it",
+    ),
     *(
         Finding(name, abstained=True, reason="fewer than 20 whole nuclei were found, too few to measure")
         for name in ("nuclear_area", "nuclear_elongation")
@@ -49,11 +56,13 @@ def test_a_head_that_never_saw_such_a_stain_tells_no_likeness(question: str) -> 
     assert not any("breast" in sentence for sentence in said)
 
 
-def test_no_reason_is_said_twice_and_every_sentence_stands() -> None:
-    said = sentences("What is this?")
+@pytest.mark.parametrize("question", ["What is this?", "Is it malignant?", "Which organ?"])
+def test_no_reason_is_said_twice_and_every_sentence_stands(question: str) -> None:
+    said = sentences(question)
     assert len(said) == len(set(said))
+    assert all(sentence.count(": ") < 2 for sentence in said)
     assert sum("whole nuclei" in sentence for sentence in said) == 1
-    ground = grounded(CYTOLOGY, question=Question("What is this?"))
+    ground = grounded(CYTOLOGY, question=Question(question))
     for sentence in said:
         assert check_sentence(sentence, ground).status != "struck", check_sentence(sentence, ground).reason
 
