@@ -39,6 +39,8 @@ CONTEXT = 0.7
 """Log weight of an organ that the clinical context names: it helps, and a confident finding overrules it."""
 LANGUAGE = 0.1
 """Most that the language model may add to or take from a log weight."""
+LIKELIER_RIGHT = 0.5
+"""Least probability of a choice, as of any class that is said: below it a choice is likelier wrong than right."""
 MARGIN = 0.05
 """Least distance of the first from the second option; below it there is no choice."""
 SPECIFIC = 0.6
@@ -372,6 +374,8 @@ def _softmax(weights: Sequence[float]) -> list[float]:
 def _first(probabilities: Sequence[float]) -> tuple[int | None, str | None]:
     """The first option, or why it does not stand out."""
     order = sorted(range(len(probabilities)), key=lambda i: -probabilities[i])
+    if order and probabilities[order[0]] < LIKELIER_RIGHT:
+        return None, "no option is likelier right than wrong"
     if len(order) > 1 and probabilities[order[0]] - probabilities[order[1]] < MARGIN:
         return None, "the findings leave the first options level"
     return order[0], None
