@@ -19,7 +19,7 @@ import uvicorn  # noqa: E402
 from fastapi import FastAPI, HTTPException, Request, Response  # noqa: E402
 from fastapi.staticfiles import StaticFiles  # noqa: E402
 
-from slides import SetupError, UsageError  # noqa: E402
+from slides import SetupError, SlideNotFound, UsageError  # noqa: E402
 
 from .desk import Desk  # noqa: E402
 from .models import Engine, Models  # noqa: E402
@@ -81,8 +81,11 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) ->
 def serve(slides: Sequence[Path], *, port: int = 7860, language: str = "embedded", encoder: str = "embedded") -> None:
     """Serves the desk on 127.0.0.1 until it is interrupted; models load once the page can be opened.
 
-    Raises `UsageError` when the port is taken.
+    Raises `SlideNotFound` for a path that is not there, `UsageError` when the port is taken.
     """
+    for path in slides:
+        if not path.exists():
+            raise SlideNotFound(f"{path.name}: there is no such file or folder: check the name")
 
     def load() -> Engine:
         from copilot import Copilot

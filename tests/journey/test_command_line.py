@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.cli import main
+from ui.command import main
 
 
 def run(
@@ -41,6 +41,7 @@ def run(
         ["suggest", "--differential", "only one"],
         ["report", "SLIDE", "--out", "draft.exe"],
         ["triage"],
+        ["serve", "nowhere"],
         ["frobnicate"],
         ["ask", "--frobnicate"],
     ],
