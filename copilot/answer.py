@@ -9,7 +9,6 @@ from typing import Any, Literal
 from slides import Evidence, Finding, Region, Slide
 
 ClaimStatus = Literal["supported", "knowledge", "asked", "struck"]
-Mode = Literal["ask", "describe", "options"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,6 @@ class Copilot:
         material = Material(
             seen=tuple(seen),
             conflicts=conflicts(observations, question.context) if question.context else (),
-            candidates=candidates,
             settling=settled.statements,
             choice=statement,
             entries=named.statements if named else (),

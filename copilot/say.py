@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from . import wording
 from .answer import Turn
-from .differential import Candidate, Conflict
+from .differential import Conflict
 from .plan import Intent, Plan
 from .statements import Seen, Statement, listed
 
@@ -61,7 +61,6 @@ class Material:
 
     seen: tuple[Seen, ...]
     conflicts: tuple[Conflict, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
     settling: tuple[Statement, ...] = ()
     """Which test would settle the differential, from the knowledge tables with sources."""
     choice: Statement | None = None
