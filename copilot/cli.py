@@ -35,7 +35,7 @@ Context = Annotated[str | None, typer.Option(help="Clinical context in plain wor
 Language = Annotated[
     str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")
 ]
-Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, or FAMILY:NAME@PATH.")]
+Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, imagenet, a folder, or FAMILY:NAME@PATH.")]
 Regions = Annotated[
     list[str] | None,
     typer.Option("--region", metavar="X,Y,W,H", help="Box in level-0 pixels; may be repeated."),

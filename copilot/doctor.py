@@ -62,7 +62,7 @@ def check(prepare: bool = False) -> list[Check]:
         _torch_build(),
         _language_weights(),
         _converted_language(prepare),
-        _encoder_weights(),
+        *_encoder_weights(),
         *_trained_files(),
         _viewer(),
         _cache(),
@@ -192,16 +192,22 @@ def _remove_damaged(precision: convert.Precision) -> None:
             convert.remove(precision)
 
 
-def _encoder_weights() -> Check:
-    from vision_encoder.catalog import ENCODERS, verified_weights
+def _encoder_weights() -> Iterator[Check]:
+    """The encoder that answers, and the baseline that only evaluation needs, where that is another."""
+    from vision_encoder.catalog import shipped_rows, verified_weights
 
     try:
-        for row in ENCODERS:
-            verified_weights(row)
+        rows = {row.sha256: row for row in reversed(shipped_rows())}
     except PathcopilotError as error:
-        return Check("encoder weights", "FAIL", _first_line(error), ENCODERS[0].fix)
-    detail = ", ".join(f"{Path(row.file).name}, SHA-256 {row.sha256[:12]}…" for row in ENCODERS)
-    return Check("encoder weights", "PASS", detail)
+        yield Check("encoder weights", "FAIL", _first_line(error), "pip install --force-reinstall pathcopilot")
+        return
+    for row in rows.values():
+        default = row.name == "embedded"
+        name = "encoder weights" if default else f"{row.name} weights"
+        try:
+            yield Check(name, "PASS", f"{verified_weights(row).name}, SHA-256 {row.sha256[:12]}…")
+        except PathcopilotError as error:
+            yield Check(name, "FAIL" if default else "WARN", _first_line(error), row.fix)
 
 
 def _trained_files() -> Iterator[Check]:

