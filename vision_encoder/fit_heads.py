@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,14 @@ def choose_penalty(
     return best, tried[best]
 
 
+def grouped_folds(labels: Labels, groups: Groups, settings: Mapping[str, Any]) -> Iterator[tuple[Positions, Positions]]:
+    """Positions learned from and positions held out, for each fold; no group is on both sides."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(settings["folds"], shuffle=True, random_state=settings["seed"])
+    yield from folds.split(labels, labels, groups)
+
+
 def held_out_logits(
     views: Sequence[View],
     labels: Labels,
@@ -88,11 +96,8 @@ def held_out_logits(
     settings: Mapping[str, Any],
 ) -> Array:
     """Logits (n, k) of each tile read whole (the first view), from a fit on the folds without its group."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
     logits = np.zeros((len(labels), int(labels.max()) + 1))
-    folds = StratifiedGroupKFold(settings["folds"], shuffle=True, random_state=settings["seed"])
-    for fitted, held_out in folds.split(labels, labels, groups):
+    for fitted, held_out in grouped_folds(labels, groups, settings):
         present, renumbered = np.unique(labels[fitted], return_inverse=True)
         slope, intercept = fit_linear(
             [view.among(fitted) for view in views],

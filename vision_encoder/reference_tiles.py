@@ -21,6 +21,8 @@ from PIL import Image
 
 from slides.errors import SetupError, UsageError
 
+from .preprocess import to_rgb
+
 Column = NDArray[np.object_]
 Rename = Mapping[str, Mapping[str, str]]
 
@@ -50,7 +52,7 @@ class ReferenceTiles:
     `group` is what may not be split: a patient, or what stands for one. `source` is the set, `kind` is
     `cases` (sampled from whole slides; the label is the case's) or `tiles` (cut and labelled one by one).
     `certain` is False where the source does not state the label; `downsample` is against the slide's level 0,
-    1 for single tiles.
+    1 for single tiles. `jpeg` is an encoded picture of any format, or the path of one, read when it is needed.
     """
 
     id: Column
@@ -76,17 +78,22 @@ class ReferenceTiles:
         """The tiles at these positions, or where this mask is True."""
         return ReferenceTiles(**{column.name: getattr(self, column.name)[chosen] for column in fields(self)})
 
+    def content(self, position: int) -> bytes:
+        """The tile's encoded bytes."""
+        held: bytes | Path = self.jpeg[position]
+        return held.read_bytes() if isinstance(held, Path) else held
+
     def image(self, position: int) -> Image.Image:
         """The tile as an RGB picture."""
-        return Image.open(io.BytesIO(self.jpeg[position])).convert("RGB")
+        return to_rgb(Image.open(io.BytesIO(self.content(position))))
 
     def sha256(self) -> str:
         """One hash of every tile's bytes, labels and split."""
         digest = hashlib.sha256()
         for column in fields(self):
-            for value in getattr(self, column.name):
-                digest.update(value if isinstance(value, bytes) else str(value).encode())
-                digest.update(b"\0")
+            for position, value in enumerate(getattr(self, column.name)):
+                held = self.content(position) if column.name == "jpeg" else str(value).encode()
+                digest.update(held + b"\0")
         return digest.hexdigest()
 
 
@@ -163,7 +170,7 @@ def _set_rows(folder: Path) -> list[dict[str, Any]]:
                 "id": f"{row['dataset']}/{row['id']}",
                 "kind": "tiles",
                 "source": row["dataset"],
-                "group": _group(row["dataset"], row["group"]),
+                "group": as_group(row["dataset"], row["group"]),
                 "split": row["split"],
                 "stain": row["stain"] or "",
                 "organ": row["organ"] or "",
@@ -181,7 +188,8 @@ def _set_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _group(source: str, group: str) -> str:
+def as_group(source: str, group: str) -> str:
+    """The name of a group over all sets: a patient of several sets has one."""
     # A TCGA patient is the same person in every set.
     return group if group.startswith("TCGA-") else f"{source}/{group}"
 

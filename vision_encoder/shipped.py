@@ -34,8 +34,11 @@ def write_trained(folder: Path, name: str, arrays: Arrays, card: Mapping[str, An
     return sha256
 
 
-def read_trained(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The arrays and the card written by `write_trained`, the hash verified.
+REMEDY = "reinstall pathcopilot, or train it again with the recipe of the same name"
+
+
+def read_trained(folder: Path, name: str, remedy: str = REMEDY) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays and the card written by `write_trained`, the hash verified; `remedy` ends each error.
 
     Raises
     ------
@@ -43,7 +46,6 @@ def read_trained(folder: Path, name: str) -> tuple[dict[str, NDArray[Any]], dict
     """
     from safetensors.numpy import load
 
-    remedy = "reinstall pathcopilot, or train it again with the recipe of the same name"
     try:
         content = (folder / f"{name}.safetensors").read_bytes()
         card: dict[str, Any] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
