@@ -76,15 +76,17 @@ class Copilot:
         *,
         quantise: str | None = None,
         wording: Wording = "slots",
+        heads: Sequence[Path] = (),
     ) -> Copilot:
         """A copilot with the named models, or with a language model of your own.
 
-        Raises `SetupError` when weights are missing or altered.
+        `heads` are HEAD.json files of `pathcopilot adapt`. Raises `SetupError` when weights are missing or
+        altered, `UsageError` for a head that does not fit.
         """
         started = time.perf_counter()
         with ThreadPoolExecutor(1, thread_name_prefix="language") as pool:  # beside the eye: both wait for the disk
             future = pool.submit(_prepared, language, quantise)
-            eye = load_eye(encoder)
+            eye = load_eye(encoder, heads)
         return cls(eye, future.result(), wording=wording, load_seconds=time.perf_counter() - started)
 
     @property

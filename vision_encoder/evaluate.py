@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from slides.errors import UsageError
+from slides.finding import Finding
 
 from .calibration import expected_calibration_error
 from .catalog import load_encoder
@@ -158,29 +159,50 @@ def _head_results(
 def _measure(reading: str, head: Head, heads: HeadSet, baseline: ColourBaseline, material: HeldOutBags) -> HeadResult:
     truth = np.array([material.labels[bag[0]] for bag in material.bags])
     groups = np.array([material.groups[bag[0]] for bag in material.bags])
-    probabilities = np.stack([head.bag_probabilities(material.features[bag]) for bag in material.bags])
-    covered, sizes, spoke = [], [], []
-    for bag, label in zip(material.bags, truth, strict=True):
-        finding = next(found.finding for found in heads.read(material.features[bag]) if found.finding.name == head.name)
-        covered.append(head.classes[label] in finding.prediction_set)
-        sizes.append(len(finding.prediction_set))
-        spoke.append(not finding.abstained)
-    right = probabilities.argmax(axis=1) == truth
+    said = [
+        next(found.finding for found in heads.read(material.features[bag]) if found.finding.name == head.name)
+        for bag in material.bags
+    ]
     colour = np.stack([baseline.logits(material.colour[bag]).mean(axis=0) for bag in material.bags])
-    spoken = np.array(spoke)
+    sizes = [len(bag) for bag in material.bags]
+    return head_result(reading, head.classes, said, truth, groups, sizes, colour.argmax(axis=1) == truth)
+
+
+def head_result(
+    reading: str,
+    classes: Sequence[str],
+    said: Sequence[Finding],
+    truth: NDArray[np.int64],
+    groups: NDArray[np.object_],
+    sizes: Sequence[int],
+    colour_right: NDArray[np.bool_],
+) -> HeadResult:
+    """The figures of one head over m held-out bags.
+
+    Parameters
+    ----------
+    reading : how the bags were drawn, `group` or `tile`
+    classes : the head's
+    said : its finding on each bag
+    truth, groups, sizes : (m,) number of the true class, group and tiles of each bag
+    colour_right : (m,) whether colour alone named the true class
+    """
+    right = np.array([finding.label == classes[label] for finding, label in zip(said, truth, strict=True)])
+    covered = [classes[label] in finding.prediction_set for finding, label in zip(said, truth, strict=True)]
+    spoken = np.array([not finding.abstained for finding in said])
     present, counts = np.unique(truth, return_counts=True)
     return HeadResult(
         reading=reading,
-        tiles=int(sum(len(bag) for bag in material.bags)),
+        tiles=int(sum(sizes)),
         groups=len(set(groups)),
-        per_class={head.classes[label]: int(count) for label, count in zip(present, counts, strict=True)},
+        per_class={classes[label]: int(count) for label, count in zip(present, counts, strict=True)},
         balanced_accuracy=_over_groups(right, truth, groups),
-        colour=_over_groups(colour.argmax(axis=1) == truth, truth, groups),
+        colour=_over_groups(colour_right, truth, groups),
         majority=1 / len(present),
-        ece=expected_calibration_error(probabilities.max(axis=1), right),
+        ece=expected_calibration_error(np.array([finding.probability for finding in said]), right),
         covered=sum(covered),
         bags=len(covered),
-        set_size=float(np.mean(sizes)),
+        set_size=float(np.mean([len(finding.prediction_set) for finding in said])),
         abstained=float(1 - spoken.mean()),
         right_when_speaking=(int(right[spoken].sum()), int(spoken.sum())),
     )

@@ -8,7 +8,7 @@ holds several tissues. A head keeps its numbers and abstains where it was not va
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slides.errors import SetupError
+from slides.errors import SetupError, UsageError
 from slides.finding import Finding
 
 from .calibration import bag_scale, prediction_set, softmax
@@ -116,18 +116,26 @@ class Head:
 class HeadSet:
     """All heads of one encoder, read together because the stain and the organ decide who may speak."""
 
-    def __init__(self, heads: tuple[Head, ...], axes: Projection, card: Mapping[str, Any]) -> None:
-        self.heads = heads
+    def __init__(
+        self, heads: tuple[Head, ...], axes: Projection, card: Mapping[str, Any], added: Sequence[HeadSet] = ()
+    ) -> None:
+        own = {head.name for others in added for head in others.heads}
+        self.heads = tuple(head for head in heads if head.name not in own)
         self.axes = axes
         self.card = card
+        self.added = tuple(added)
+
+    def with_added(self, *others: HeadSet) -> HeadSet:
+        """These heads and a laboratory's own, which take the place of those of their name."""
+        return HeadSet(self.heads, self.axes, self.card, (*self.added, *others))
 
     def __getitem__(self, name: str) -> Head:
-        return next(head for head in self.heads if head.name == name)
+        return next(head for part in (self, *self.added) for head in part.heads if head.name == name)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the findings, in the order of `read`."""
-        return tuple(head.name for head in self.heads)
+        return tuple(head.name for part in (self, *self.added) for head in part.heads)
 
     def read(self, features: Features, *, mpp: float | None = None, organ: str | None = None) -> tuple[Reading, ...]:
         """One reading a head of a bag of n ≥ 1 tiles.
@@ -144,8 +152,10 @@ class HeadSet:
         """
         if features.ndim != 2 or not len(features) or features.shape[1] != len(self.axes.mean):
             raise ValueError(f"expected features (n, {len(self.axes.mean)}), got {features.shape}")
-        components = novelty_components(features, self.axes)
-        readings = {head.name: head.read(features, components) for head in self.heads}
+        readings: dict[str, Reading] = {}
+        for part in (self, *self.added):
+            components = novelty_components(features, part.axes)
+            readings |= {head.name: head.read(features, components) for head in part.heads}
         return tuple(
             _abstaining(reading, _objection(self[name], reading, readings, mpp, organ))
             for name, reading in readings.items()
@@ -164,6 +174,35 @@ def load_heads(encoder: Encoder, folder: Path = WEIGHTS) -> HeadSet:
         raise SetupError(
             f"no heads were trained for encoder '{encoder.name}': use embedded, or train them with a recipe"
         )
+    return assemble(arrays, card)
+
+
+def load_own_head(encoder: Encoder, path: Path) -> HeadSet:
+    """A head that `pathcopilot adapt` wrote as HEAD.json and HEAD.safetensors, hash verified.
+
+    Raises
+    ------
+    UsageError : no such file, no head, or a head of another encoder
+    SetupError : the arrays differ from their hash
+    """
+    remedy = "make it again with pathcopilot adapt, and keep its .json and .safetensors together"
+    if path.suffix not in (".json", ".safetensors") or not path.is_file():
+        raise UsageError(f"{path.name}: no head there: name the HEAD.json that pathcopilot adapt wrote")
+    arrays, card = read_trained(path.parent, path.stem, remedy)
+    try:
+        made_with, sha256 = card["encoder"]["name"], card["encoder"]["sha256"]
+        if sha256 == encoder.sha256:
+            return assemble(arrays, card)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path.name} holds no head: {remedy}") from error
+    raise UsageError(
+        f"{path.name} was made with encoder '{made_with}' ({sha256[:8]}), and '{encoder.name}' "
+        f"({encoder.sha256[:8]}) is in use: adapt it again with this encoder, or load its own with --encoder"
+    )
+
+
+def assemble(arrays: Mapping[str, NDArray[Any]], card: Mapping[str, Any]) -> HeadSet:
+    """The heads of trained arrays and their card, which names their hash."""
     axes = arrays["novelty.axes"].astype(np.float32)
     heads = tuple(_head(row, arrays, card["sha256"]) for row in card["heads"])
     return HeadSet(heads, Projection(np.zeros(len(axes), dtype=np.float32), axes), card)

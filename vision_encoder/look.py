@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,8 @@ class Eye:
     def weights_sha256(self) -> dict[str, str]:
         """Hash of each weights file that looking uses."""
         hashes = {"encoder": self.encoder.sha256, "heads": str(self.heads.card["sha256"])}
+        for own in self.heads.added:
+            hashes |= {f"head {name}": str(own.card["sha256"]) for name in own.names}
         return hashes if self.atlas is None else {**hashes, "atlas": str(self.atlas.card["sha256"])}
 
     def look(
@@ -126,7 +129,7 @@ class Eye:
             why = "stopped before any tissue was read" if halted() else "no part of the tissue here can be read"
             return Observation(slide.name, view, plan.mpp, quality, 0, plan.available, False, why, tuple(notes))
         heads = self._read_heads(slide, view, plan, tiles, features, organ)
-        stain = heads[0].finding if heads else None
+        stain = next((item.finding for item in heads if item.finding.name == "stain"), None)
         reason = None
         if stain is not None and stain.label == "not histology" and not stain.abstained:
             reason = "this does not look like a stained tissue section"
@@ -229,18 +232,31 @@ class Eye:
         return measure_together(fields, plan.mpp, view, slide.name, stain)
 
 
-def load_eye(encoder: str = "embedded") -> Eye:
-    """Encoder, its heads and its reference cases; raises `SetupError` where one is missing or altered."""
+def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
+    """Encoder, its heads and a laboratory's own, and its reference cases.
+
+    Raises
+    ------
+    SetupError : a part is missing or altered
+    UsageError : an own head is missing, was made with another encoder, or has the name of another own head
+    """
     # skimage loads its parts on first use: half a second that the first question should not pay
     import skimage.filters
     import skimage.segmentation  # noqa: F401
 
     from .catalog import load_encoder
-    from .heads import load_heads
+    from .heads import load_heads, load_own_head
     from .retrieval import load_atlas
 
     loaded = load_encoder(encoder)
-    return Eye(loaded, load_heads(loaded), load_atlas(loaded))
+    own = [load_own_head(loaded, path) for path in own_heads]
+    names = [name for heads in own for name in heads.names]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two heads are called '{twice[0]}': load one of them")
+    if own and loaded.name != "embedded":
+        # no shipped head or reference case knows another encoder: the own ones speak alone
+        return Eye(loaded, own[0].with_added(*own[1:]), None)
+    return Eye(loaded, load_heads(loaded).with_added(*own), load_atlas(loaded))
 
 
 def _nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
@@ -266,7 +282,7 @@ def _left_out(finding: Finding | None, label: str) -> bool:
 def _of_organ(name: str) -> str | None:
     """The organ that a head such as `tissue colon` belongs to."""
     kind, _, organ = name.partition(" ")
-    return organ if kind in ("tissue", "disease") else None
+    return organ or None if kind in ("tissue", "disease") else None
 
 
 def _speaking(reading: Reading, tiles: Sequence[Region]) -> tuple[Region, ...]:

@@ -43,7 +43,7 @@ def write_card(
     """Writes the Markdown card, atomically."""
     lines = [
         *_opening(heads),
-        *_summary(results),
+        *summary_table(results),
         *(line for head in heads.heads for line in _head_section(head, results[head.name])),
         *_novelty_section(novelty),
         *_retrieval_section(retrieval),
@@ -80,7 +80,8 @@ def _opening(heads: HeadSet) -> list[str]:
     ]
 
 
-def _summary(results: Mapping[str, Sequence[HeadResult]]) -> list[str]:
+def summary_table(results: Mapping[str, Sequence[HeadResult]]) -> list[str]:
+    """Lines of the Markdown table of all figures, one row a reading."""
     lines = [
         "## In one table",
         "",

@@ -72,18 +72,7 @@ def train(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     settings = tomllib.loads(text.decode())
     encoder = load_encoder(settings["encoder"])
     tiles = training_tiles(settings, data)
-    material = _material(settings, encoder, tiles, progress)
-    arrays: dict[str, NDArray[Any]] = {
-        "novelty.axes": material.axes,
-        "novelty.reference": material.components[material.kept].astype(np.float16),
-        "novelty.of_cases": (material.tiles.kind[material.kept] == CASES).astype(np.uint8),
-    }
-    rows = []
-    for number, head in enumerate(settings["head"]):
-        progress(f"head {head['name']}", number, len(settings["head"]))
-        row, weights = _train_head(head, settings, material)
-        rows.append(row)
-        arrays.update({f"{head['name']}.{key}": value for key, value in weights.items()})
+    arrays, rows = fit(settings["head"], settings, prepare(settings, encoder, tiles, progress), progress)
     card = {
         "encoder": {"name": encoder.name, "sha256": encoder.sha256, "dimension": encoder.dimension},
         "recipe": recipe.name,
@@ -97,7 +86,34 @@ def train(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     return write_trained(out, "heads", arrays, card)
 
 
-def _material(settings: Mapping[str, Any], encoder: Encoder, tiles: ReferenceTiles, progress: Progress) -> Material:
+def fit(
+    heads: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    material: Material,
+    progress: Progress = silent,
+    among: NDArray[np.bool_] | None = None,
+) -> tuple[dict[str, NDArray[Any]], list[dict[str, Any]]]:
+    """Arrays and card rows of the heads, learned from all tiles of the material or those where `among` is True."""
+    arrays: dict[str, NDArray[Any]] = {
+        "novelty.axes": material.axes,
+        "novelty.reference": material.components[material.kept].astype(np.float16),
+        "novelty.of_cases": (material.tiles.kind[material.kept] == CASES).astype(np.uint8),
+    }
+    rows = []
+    for number, head in enumerate(heads):
+        progress(f"head {head['name']}", number, len(heads))
+        names = head_labels(head, material.tiles)
+        if among is not None:
+            names[~among] = ""
+        row, weights = _train_head(head, names, settings, material)
+        rows.append(row)
+        arrays.update({f"{head['name']}.{key}": value for key, value in weights.items()})
+    return arrays, rows
+
+
+def prepare(
+    settings: Mapping[str, Any], encoder: Encoder, tiles: ReferenceTiles, progress: Progress = silent
+) -> Material:
     """Features of every view, negatives added, and the maps they are fitted and compared in."""
     made = list(negatives(settings["negatives_per_kind"], settings["seed"]))
     no_tissue = encode_all(encoder, len(made), lambda position: made[position][1])
@@ -167,10 +183,9 @@ def head_labels(
 
 
 def _train_head(
-    head: Mapping[str, Any], settings: Mapping[str, Any], material: Material
+    head: Mapping[str, Any], names: NDArray[np.object_], settings: Mapping[str, Any], material: Material
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """One head's row of the card and its arrays."""
-    names = head_labels(head, material.tiles)
+    """One head's row of the card and its arrays, from the tiles whose name (n,) is not empty."""
     chosen = np.flatnonzero(names != "")
     classes = tuple(sorted(set(names[chosen])))
     if len(classes) < 2:

@@ -45,6 +45,7 @@ class FixedHeads:
 
     stain: str = "HE"
     card: ClassVar = {"sha256": "1" * 64}
+    added: ClassVar = ()
 
     def read(
         self, features: np.ndarray, *, mpp: float | None = None, organ: str | None = None
