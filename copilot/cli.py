@@ -12,6 +12,8 @@ import typer
 
 from slides.errors import PathcopilotError, UsageError
 
+from .commands import evaluate
+from .commands.pretrain import pretrain
 from .process import prepare_process
 
 if TYPE_CHECKING:
@@ -339,6 +341,9 @@ def _fail(message: str) -> NoReturn:
     sys.stderr.write("pathcopilot: " + " ".join(message.split()) + "\n")
     sys.exit(2)
 
+
+app.add_typer(evaluate.app)
+app.command()(pretrain)
 
 if __name__ == "__main__":
     main()

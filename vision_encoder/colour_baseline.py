@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .fit_heads import Groups, Labels, View, fit_linear
 from .reference_tiles import ReferenceTiles
@@ -14,14 +15,21 @@ BALANCE = 0.75
 
 
 def colour_features(tiles: ReferenceTiles) -> NDArray[np.float32]:
-    """Share of pixels in 8 bins of red, green, blue, and mean and deviation of each, float32 (n, 30)."""
+    """`colour_row` of every tile, float32 (n, 30)."""
     rows = np.empty((len(tiles), 3 * BINS + 6), dtype=np.float32)
     for row, position in zip(rows, range(len(tiles)), strict=True):
-        pixels = np.asarray(tiles.image(position).reduce(2), dtype=np.float32).reshape(-1, 3) / 256
-        shares = [np.bincount((channel * BINS).astype(int), minlength=BINS) for channel in pixels.T]
-        row[: 3 * BINS] = np.concatenate(shares) / len(pixels)
-        row[3 * BINS :] = np.concatenate([pixels.mean(axis=0), pixels.std(axis=0)])
+        row[:] = colour_row(tiles.image(position))
     return rows
+
+
+def colour_row(image: Image.Image) -> NDArray[np.float32]:
+    """Share of an RGB picture's pixels in 8 bins of red, green, blue, and mean and deviation of each, (30,)."""
+    # a picture of one pixel cannot be halved
+    halved = image.reduce(2) if min(image.size) > 1 else image
+    pixels = np.asarray(halved, dtype=np.float32).reshape(-1, 3) / 256
+    shares = [np.bincount((channel * BINS).astype(int), minlength=BINS) for channel in pixels.T]
+    moments = [pixels.mean(axis=0), pixels.std(axis=0)]
+    return np.concatenate([np.concatenate(shares) / len(pixels), *moments]).astype(np.float32)
 
 
 class ColourBaseline:

@@ -38,22 +38,34 @@ def tile_features(
     progress: Progress = silent,
     cache: Path | None = None,
 ) -> Features:
-    """Features float32 (n, d) of one view of every tile.
+    """Features float32 (n, d) of one view of every tile, cached as `cached_features` says."""
+
+    def picture(position: int) -> Image.Image:
+        return view_of(tiles.image(position), view, tiles.id[position])
+
+    return cached_features(encoder, tiles, view, picture, progress, cache)
+
+
+def cached_features(
+    encoder: Encoder,
+    tiles: ReferenceTiles,
+    view: str,
+    picture: Callable[[int], Image.Image],
+    progress: Progress = silent,
+    cache: Path | None = None,
+) -> Features:
+    """Features float32 (n, d) of `picture(position)` of every tile; the pictures are named by `view`.
 
     The cache is keyed by the encoder's hash, the view and the bytes of the tiles; a folder that cannot be
     written costs the time again, nothing else.
     """
     digest = hashlib.sha256(f"{encoder.sha256}/{view}".encode())
-    for tile_id, jpeg in zip(tiles.id, tiles.jpeg, strict=True):
-        digest.update(tile_id.encode() + hashlib.sha256(jpeg).digest())
+    for position, tile_id in enumerate(tiles.id):
+        digest.update(tile_id.encode() + hashlib.sha256(tiles.content(position)).digest())
     path = (cache or cache_folder()) / f"{digest.hexdigest()[:32]}.npy"
     if path.is_file():
         kept: Features = np.load(path, allow_pickle=False)
         return kept
-
-    def picture(position: int) -> Image.Image:
-        return view_of(tiles.image(position), view, tiles.id[position])
-
     features = encode_all(encoder, len(tiles), picture, lambda done, n: progress(f"view {view}", done, n))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,60 @@
+"""`pathcopilot evaluate …`: measures a part of the copilot beside its baselines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slides.errors import UsageError
+
+app = typer.Typer(
+    name="evaluate",
+    help="Measure a part of the copilot beside its baselines on held-out groups.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+@app.command("encoder")
+def encoder_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PARQUET]...", help="Further files of --tiles.", show_default=False)
+    ] = None,
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Encoder to measure; may be repeated. Default: embedded.")
+    ] = None,
+    tiles: Annotated[
+        list[Path] | None, typer.Option(metavar="PARQUET...", help="Test these labelled tiles instead.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds tiles/, atlas/ and peers/.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the model card.")] = None,
+    quick: Annotated[bool, typer.Option(help="Labelled sets and atlas only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """What an encoder sees, beside ImageNet, random weights and colour, by group, with paired intervals."""
+    from vision_encoder.benchmark.card import summary, write_card
+    from vision_encoder.benchmark.run import evaluate_encoders
+
+    if out is not None and not out.resolve().parent.is_dir():
+        raise UsageError(f"the folder of {out.name} does not exist: make it first")
+    results = evaluate_encoders(
+        encoder or ["embedded"], data, [*(tiles or []), *(files or [])], quick=quick, progress=_progress
+    )
+    _progress("", 0, 0)
+    if out is not None:
+        from slides.files import write_atomically
+
+        write_atomically(out, write_card(results, None))
+    typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[2K{what} {done} of {total}" if what else "\r\x1b[2K")
+        sys.stderr.flush()
+    elif what and done == total:
+        sys.stderr.write(f"{what}: {total}\n")

@@ -1,0 +1,1 @@
+"""Measures an encoder beside its baselines on groups that no training opened."""
