@@ -13,6 +13,7 @@ import typer
 from slides.errors import PathcopilotError, UsageError
 
 from .commands import evaluate
+from .commands.adapt import adapt
 from .commands.pretrain import pretrain
 from .process import prepare_process
 
@@ -343,6 +344,7 @@ def _fail(message: str) -> NoReturn:
 
 
 app.add_typer(evaluate.app)
+app.command()(adapt)
 app.command()(pretrain)
 
 if __name__ == "__main__":

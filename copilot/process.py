@@ -22,7 +22,7 @@ SETTINGS = {
     "TOKENIZERS_PARALLELISM": "false",
     "OMP_WAIT_POLICY": "passive",  # threads that spin while waiting cost a busy machine most of its rate
 }
-M_MMAP_THRESHOLD = -3
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 RETURNED_FROM_BYTES = 1 << 20
 
 
@@ -32,3 +32,10 @@ def prepare_process() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         # glibc raises this limit as it goes and then keeps freed arrays: 85 MB more on a large slide
         libc.mallopt(M_MMAP_THRESHOLD, RETURNED_FROM_BYTES)
+
+
+def keep_freed_memory() -> None:
+    """For training, where every step frees and takes the same gigabytes: a third less time a step."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)

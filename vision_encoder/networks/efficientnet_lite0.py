@@ -47,8 +47,10 @@ class SamePadConv(nn.Conv2d):
     would shift every later map by half a pixel and change the features.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, bias: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -65,18 +67,20 @@ class SamePadConv(nn.Conv2d):
 class InvertedResidual(nn.Module):
     """Expand 1×1, depthwise k×k, project 1×1; the input is added where shapes allow it."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int, folded: bool = False
+    ) -> None:
         super().__init__()
         width = inputs * expansion
         self.expands = expansion != 1
         self.adds = stride == 1 and inputs == outputs
         if self.expands:
-            self._expand_conv = SamePadConv(inputs, width, 1)
-            self._bn0 = _batch_norm(width)
-        self._depthwise_conv = SamePadConv(width, width, kernel, stride, groups=width)
-        self._bn1 = _batch_norm(width)
-        self._project_conv = SamePadConv(width, outputs, 1)
-        self._bn2 = _batch_norm(outputs)
+            self._expand_conv = SamePadConv(inputs, width, 1, bias=folded)
+            self._bn0 = _batch_norm(width, folded)
+        self._depthwise_conv = SamePadConv(width, width, kernel, stride, groups=width, bias=folded)
+        self._bn1 = _batch_norm(width, folded)
+        self._project_conv = SamePadConv(width, outputs, 1, bias=folded)
+        self._bn2 = _batch_norm(outputs, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x
@@ -89,12 +93,16 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Images (n, 3, h, w) float in about [-1, 1] → features (n, 1280); any h, w from 32 up."""
+    """Images (n, 3, h, w) float in about [-1, 1] → features (n, 1280); any h, w from 32 up.
 
-    def __init__(self) -> None:
+    `folded` builds it as `fold_batch_norms` leaves it: convolutions with biases, no batch norms.
+    """
+
+    def __init__(self, folded: bool = False) -> None:
         super().__init__()
-        self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2)
-        self._bn0 = _batch_norm(STAGES[0].inputs)
+        self.folded = folded
+        self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2, bias=folded)
+        self._bn0 = _batch_norm(STAGES[0].inputs, folded)
         self._blocks = nn.ModuleList(
             InvertedResidual(
                 stage.outputs if repeat else stage.inputs,
@@ -102,12 +110,13 @@ class EfficientNetLite0(nn.Module):
                 stage.kernel,
                 1 if repeat else stage.stride,
                 stage.expansion,
+                folded,
             )
             for stage in STAGES
             for repeat in range(stage.repeats)
         )
-        self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1)
-        self._bn1 = _batch_norm(DIMENSION)
+        self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1, bias=folded)
+        self._bn1 = _batch_norm(DIMENSION, folded)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
@@ -121,6 +130,9 @@ class EfficientNetLite0(nn.Module):
 def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:
     """The same function in evaluation, with every batch norm folded into the convolution before it."""
     network.eval()
+    if network.folded:
+        return network
+    network.folded = True
     for module in network.modules():
         if isinstance(module, InvertedResidual):
             pairs = [("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
@@ -147,7 +159,9 @@ def load_state(network: EfficientNetLite0, state: dict[str, Tensor]) -> Efficien
     return network
 
 
-def _batch_norm(channels: int) -> nn.BatchNorm2d:
+def _batch_norm(channels: int, folded: bool) -> nn.Module:
+    if folded:
+        return nn.Identity()
     # 1e-3 and 0.01 are TensorFlow's values of the original training.
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 

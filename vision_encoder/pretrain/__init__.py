@@ -1,0 +1,1 @@
+"""Self-supervised pretraining: tiles in, an encoder out; one trainer, objectives as small files."""

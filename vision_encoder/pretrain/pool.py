@@ -1,0 +1,140 @@
+"""The tiles that pretraining sees: decoded once, uint8, drawn evenly over slides.
+
+Two sources: the labelled Parquet sets (permissive terms, split `train` only) and any folder of slides, from
+which `slides` cuts tissue tiles. Held-out groups are kept out by `refuse_held_out`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from slides.errors import UsageError
+
+from ..features import Progress, silent
+from ..preprocess import to_square
+from ..reference_tiles import ReferenceTiles
+
+NO_LABEL = -1
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TilePool:
+    """n tiles in memory.
+
+    Attributes
+    ----------
+    pixels : uint8 (n, s, s, 3)
+    slide : (n,) number of the slide or group a tile comes from
+    task, label : (n,) number of the labelled set and of the class in it; `NO_LABEL` where there is none
+    classes : number of classes of each task
+    """
+
+    pixels: Tensor
+    slide: Integers
+    task: Integers
+    label: Integers
+    classes: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.slide)
+
+
+def pool_of_tiles(
+    tiles: ReferenceTiles, side: int, tasks: Sequence[dict[str, str]] = (), progress: Progress = silent
+) -> TilePool:
+    """The labelled tiles as a pool; `tasks` are pairs `source`, `column` whose labels may be learned too.
+
+    Raises
+    ------
+    UsageError : a tile cannot be decoded, or a tile is held out or not permissive
+    """
+    refuse_held_out(tiles)
+    pixels = np.empty((len(tiles), side, side, 3), dtype=np.uint8)
+    for position in range(len(tiles)):
+        try:
+            pixels[position] = np.asarray(to_square(tiles.image(position), side))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UsageError(f"the tile '{tiles.id[position]}' cannot be decoded: leave it out of the set") from error
+        if position % 256 == 0:
+            progress("decoding tiles", position, len(tiles))
+    task, label, classes = _labels(tiles, tasks)
+    slides = [_slide_of(tile_id, group) for tile_id, group in zip(tiles.id, tiles.group, strict=True)]
+    _, slide = np.unique(np.array(slides), return_inverse=True)
+    return TilePool(torch.from_numpy(pixels), slide.astype(np.int64), task, label, classes)
+
+
+def refuse_held_out(tiles: ReferenceTiles) -> None:
+    """Stops if any tile is of a held-out group or of terms that do not admit shipped weights.
+
+    Raises
+    ------
+    UsageError : names the first such tile
+    """
+    bad = np.flatnonzero((tiles.split != "train") | ~tiles.permissive)
+    if len(bad):
+        raise UsageError(f"the tile '{tiles.id[bad[0]]}' is held out or not permissive: pretraining may not see it")
+
+
+class Sampler:
+    """Batches of positions, the same for the same seed and step: a resumed run needs no memory of the past.
+
+    Slides are drawn with the square root of their tiles as weight, none above 5 %; tiles of a slide evenly.
+    A batch holds `pairs` of two tiles of one slide; `labelled` is the share of the batch drawn from labelled
+    tiles, classes evenly.
+    """
+
+    def __init__(self, pool: TilePool, batch: int, seed: int, labelled: float = 0.0) -> None:
+        self._seed = seed
+        order = np.argsort(pool.slide, kind="stable")
+        self._members = np.split(order, np.flatnonzero(np.diff(pool.slide[order])) + 1)
+        weights = np.sqrt([len(members) for members in self._members])
+        weights = np.minimum(weights / weights.sum(), max(0.05, 1 / len(self._members)))
+        self._weights = weights / weights.sum()
+        self._cells = [
+            np.flatnonzero((pool.task == task) & (pool.label == label))
+            for task, count in enumerate(pool.classes)
+            for label in range(count)
+        ]
+        self._cells = [cell for cell in self._cells if len(cell)]
+        self._labelled = int(batch * labelled) // 2 * 2 if self._cells else 0
+        self.pairs = (batch - self._labelled) // 2
+
+    def draw(self, step: int) -> Integers:
+        """Positions (batch,): neighbours of one slide lie at 2i and 2i + 1; labelled tiles come last."""
+        rng = np.random.default_rng([self._seed, step])
+        slides = rng.choice(
+            len(self._members), size=self.pairs, replace=self.pairs > len(self._members), p=self._weights
+        )
+        chosen = [rng.choice(self._members[s], size=2, replace=len(self._members[s]) < 2) for s in slides]
+        extra = [int(rng.choice(self._cells[rng.integers(len(self._cells))])) for _ in range(self._labelled)]
+        positions: Integers = np.concatenate([*chosen, np.array(extra, dtype=np.int64)]).astype(np.int64)
+        return positions
+
+
+def _slide_of(tile_id: str, group: str) -> str:
+    # An atlas tile is named atlas/case/slide/place; single tiles have no slide but their group.
+    parts = tile_id.split("/")
+    return "/".join(parts[:3]) if parts[0] == "atlas" else group
+
+
+def _labels(tiles: ReferenceTiles, tasks: Sequence[dict[str, str]]) -> tuple[Integers, Integers, tuple[int, ...]]:
+    task = np.full(len(tiles), NO_LABEL)
+    label = np.full(len(tiles), NO_LABEL)
+    counts: list[int] = []
+    for number, wanted in enumerate(tasks):
+        column: NDArray[Any] = getattr(tiles, wanted["column"])
+        rows = np.flatnonzero((tiles.source == wanted["source"]) & (column != ""))
+        names = sorted(set(column[rows]))
+        task[rows] = number
+        label[rows] = [names.index(name) for name in column[rows]]
+        counts.append(len(names))
+    return task, label, tuple(counts)

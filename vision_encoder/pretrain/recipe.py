@@ -1,0 +1,83 @@
+"""The recipe of a pretraining run: a TOML file as a frozen record, every setting checked before work begins."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from slides.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All settings of a run; the defaults are the small CPU recipe's.
+
+    Attributes
+    ----------
+    network, start : architecture, and `imagenet`, `random` or a folder written by an earlier run
+    network_settings : handed to the network's constructor
+    frozen : leading blocks whose weights stay; batch norms are folded in and never move
+    tile_px : side of a tile in memory
+    batch : tiles a step and process; `labelled` the share of them drawn from labelled tiles
+    rate, projector_rate : peak learning rates of the encoder and of everything else
+    average : decay of the running mean of weights that is kept, 0 for none
+    clip : largest norm of the gradient
+    checkpoint, watch : steps between checkpoints, and between looks at RankMe and the k-NN probe
+    least_rank : the run stops when RankMe falls below this share of its peak
+    """
+
+    name: str
+    sha256: str
+    objective: dict[str, Any]
+    network: str = "efficientnet_lite0"
+    network_settings: dict[str, Any] = field(default_factory=dict)
+    start: str = "imagenet"
+    frozen: int = 5
+    seed: int = 7
+    tile_px: int = 256
+    downsamples: tuple[int, ...] = (1, 2, 4)
+    batch: int = 96
+    labelled: float = 0.0
+    steps: int = 800
+    rate: float = 3e-4
+    projector_rate: float = 1e-3
+    warm_up: float = 0.05
+    decay: float = 1e-4
+    average: float = 0.99
+    clip: float = 3.0
+    checkpoint: int = 25
+    watch: int = 50
+    least_rank: float = 0.8
+    task: tuple[dict[str, str], ...] = ()
+    rename: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file.
+
+    Raises
+    ------
+    UsageError : no such file, no TOML, or a setting that is not one
+    """
+    try:
+        content = path.read_bytes()
+        settings = tomllib.loads(content.decode())
+    except OSError as error:
+        raise UsageError(f"no recipe at {path.name}: give a file of the folder recipes") from error
+    except ValueError as error:
+        raise UsageError(f"the recipe {path.name} is not valid TOML: {error}") from error
+    known = {entry.name for entry in fields(Recipe)} - {"name", "sha256"}
+    unknown = sorted(set(settings) - known)
+    if unknown or "objective" not in settings:
+        what = f"has the unknown setting '{unknown[0]}'" if unknown else "names no [objective]"
+        raise UsageError(f"the recipe {path.name} {what}: see the files in recipes")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
+    }
+    recipe = Recipe(name=path.stem, sha256=hashlib.sha256(content).hexdigest(), **values)
+    if recipe.batch < 2 or recipe.batch % 2 or recipe.steps < 1:
+        raise UsageError(f"the recipe {path.name} needs an even batch of 2 or more and at least one step")
+    return recipe
