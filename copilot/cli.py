@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -39,6 +39,10 @@ Language = Annotated[
     str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")
 ]
 Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, imagenet, a folder, or FAMILY:NAME@PATH.")]
+OwnHeads = Annotated[
+    list[Path] | None,
+    typer.Option("--head", metavar="HEAD.json", help="A head of your own, made by adapt; may be repeated."),
+]
 Regions = Annotated[
     list[str] | None,
     typer.Option("--region", metavar="X,Y,W,H", help="Box in level-0 pixels; may be repeated."),
@@ -61,6 +65,7 @@ def ask(
     as_json: AsJson = False,
     language: Language = "embedded",
     encoder: Encoder = "embedded",
+    head: OwnHeads = None,
     wording: Annotated[
         str,
         typer.Option(help="slots: the model chooses between checked wordings; free: it writes, each sentence checked."),
@@ -77,7 +82,7 @@ def ask(
     if batch is not None:
         if paths or question:
             raise UsageError("--batch takes paths and questions from its file: leave PATH and --question out")
-        _ask_batch(batch, language, encoder, wording, quantise)
+        _ask_batch(batch, language, encoder, wording, quantise, head or ())
         return
     if question is None:
         raise UsageError('say what you want to know: --question "what is this?"')
@@ -90,7 +95,7 @@ def ask(
         options=parse_options(options),
     )
     with opened(request) as asked:
-        copilot = _load(language, encoder, wording, quantise)
+        copilot = _load(language, encoder, wording, quantise, head or ())
         answer = _stream(copilot, asked, show=not as_json)
     if as_json:
         _print_json(answer.as_json())
@@ -98,7 +103,9 @@ def ask(
         _print_evidence(answer)
 
 
-def _ask_batch(batch: Path, language: str, encoder: str, wording: str, quantise: str | None) -> None:
+def _ask_batch(
+    batch: Path, language: str, encoder: str, wording: str, quantise: str | None, heads: Sequence[Path]
+) -> None:
     from .requests import from_json, opened
 
     try:
@@ -110,7 +117,7 @@ def _ask_batch(batch: Path, language: str, encoder: str, wording: str, quantise:
         _progress(f"question {number} of {len(lines)}")
         try:
             with opened(from_json(line, batch.parent)) as asked:
-                copilot = copilot or _load(language, encoder, wording, quantise)
+                copilot = copilot or _load(language, encoder, wording, quantise, heads)
                 _print_json(_stream(copilot, asked, show=False).as_json())
         except PathcopilotError as error:
             _print_json({"error": str(error)})
@@ -244,11 +251,15 @@ def sample(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("samp
     typer.echo(str(bring_sample(folder)))
 
 
-def _load(language: str, encoder: str, wording: str = "slots", quantise: str | None = None) -> Copilot:
+def _load(
+    language: str, encoder: str, wording: str = "slots", quantise: str | None = None, heads: Sequence[Path] = ()
+) -> Copilot:
     _progress("loading models")
     from .engine import Copilot
 
-    return Copilot.load(language, encoder, quantise=quantise, wording="free" if wording == "free" else "slots")
+    return Copilot.load(
+        language, encoder, quantise=quantise, wording="free" if wording == "free" else "slots", heads=heads
+    )
 
 
 def _stream(copilot: Copilot, question: Question, *, show: bool) -> Answer:

@@ -78,19 +78,31 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) ->
     return mounted
 
 
-def serve(slides: Sequence[Path], *, port: int = 7860, language: str = "embedded", encoder: str = "embedded") -> None:
+def serve(
+    slides: Sequence[Path],
+    *,
+    port: int = 7860,
+    language: str = "embedded",
+    encoder: str = "embedded",
+    heads: Sequence[Path] = (),
+) -> None:
     """Serves the desk on 127.0.0.1 until it is interrupted; models load once the page can be opened.
 
-    Raises `SlideNotFound` for a path that is not there, `UsageError` when the port is taken.
+    Raises `SlideNotFound` for a path that is not there, `UsageError` when the port is taken or a head of `heads`
+    (HEAD.json of `pathcopilot adapt`) is missing.
     """
     for path in slides:
         if not path.exists():
             raise SlideNotFound(f"{path.name}: there is no such file or folder: check the name")
 
+    for path in heads:
+        if not path.is_file():
+            raise UsageError(f"{path.name}: no head there: name the HEAD.json that pathcopilot adapt wrote")
+
     def load() -> Engine:
         from copilot import Copilot
 
-        return Copilot.load(language, encoder)
+        return Copilot.load(language, encoder, heads=heads)
 
     app = build_app(load, slides)
 

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn, Optional
 
 import typer
 
-from copilot.cli import Encoder, Language, app
+from copilot.cli import Encoder, Language, OwnHeads, app
 from copilot.cli import main as run_command_line
 
 
@@ -20,11 +20,12 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
     language: Language = "embedded",
     encoder: Encoder = "embedded",
+    head: OwnHeads = None,
 ) -> None:
     """Open the desk on 127.0.0.1."""
     from .app import serve as open_desk
 
-    open_desk(slides or [], port=port, language=language, encoder=encoder)
+    open_desk(slides or [], port=port, language=language, encoder=encoder, heads=head or [])
 
 
 def main() -> NoReturn:
