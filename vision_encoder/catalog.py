@@ -1,8 +1,8 @@
 """The encoders: one table row says everything about one, and `load_encoder` makes any of them.
 
 `embedded` is the one that ships; `imagenet`, the baseline that everyone can rerun, is the network that it
-started from. A folder holds an encoder of ours trained elsewhere. `timm:NAME@PATH` and `open_clip:NAME@PATH`
-run an architecture of those libraries with weights that lie on this machine; nothing is ever downloaded.
+started from. A folder holds an encoder of ours trained elsewhere. `timm:`, `open_clip:` and `hf-hub:` run models
+of those libraries with weights that lie on this machine; nothing is downloaded unless the caller says so.
 """
 
 from __future__ import annotations
@@ -84,38 +84,50 @@ def shipped_rows() -> tuple[EncoderRow, ...]:
 
 
 @lru_cache(maxsize=2)
-def load_encoder(name: str = "embedded") -> Encoder:
+def load_encoder(name: str = "embedded", *, download: bool = False) -> Encoder:
     """The encoder of this name, its weights verified; loaded once a process.
 
     Parameters
     ----------
-    name : `embedded`, `imagenet`, a folder of ours with encoder.json and encoder.safetensors, or
-        `timm:NAME@PATH` or `open_clip:NAME@PATH` (PATH = a weights file on this machine)
+    name : one of
+        `embedded` (what ships), `imagenet` (the baseline that it started from);
+        a folder of ours with encoder.json and encoder.safetensors;
+        `timm:NAME@FILE`, `open_clip:NAME@FILE` (weights on this machine);
+        `timm:NAME`, `open_clip:NAME@TAG` (the library's own weights, in the hub's cache);
+        `hf-hub:OWNER/NAME` or `hf-hub:OWNER/NAME@PATH` (see docs/encoders.md).
+    download : fetch from the hub what its cache lacks; no command of pathcopilot does
 
     Raises
     ------
-    UsageError : no such encoder, or no weights file at PATH
-    SetupError : a package or weights file is missing or differs from its hash
+    UsageError : no such encoder, or no weights at the path
+    SetupError : a package or weights file is missing, gated, or differs from its hash
     """
     if name == "embedded":
         return _load_row(embedded_row())
     if name == "imagenet":
         return _load_row(IMAGENET)
+    library, colon, rest = name.partition(":")
+    model, _, place = rest.partition("@")
+    if colon and model and library in ("timm", "open_clip"):
+        from .library_encoders import load_library_encoder
+
+        return load_library_encoder(library, model, place, download=download)
+    if colon and model and library == "hf-hub":
+        from .library_encoders import load_hub_encoder
+
+        return load_hub_encoder(model, place, download=download)
     if Path(name).expanduser().is_dir():
         return _load_folder(Path(name).expanduser())
-    library, _, rest = name.partition(":")
-    architecture, _, path = rest.partition("@")
-    if library not in ("timm", "open_clip") or not architecture:
-        raise UsageError(
-            f"no encoder '{name}': use embedded, imagenet, a folder, timm:NAME@PATH or open_clip:NAME@PATH"
-        )
-    if not path:
-        raise UsageError(f"'{name}' names no weights: write {library}:{architecture}@PATH, PATH a file here")
-    if not Path(path).is_file():
-        raise UsageError(f"no weights file for '{library}:{architecture}' at the path given")
-    from .library_encoders import load_library_encoder
+    raise UsageError(_unknown(name))
 
-    return load_library_encoder(library, architecture, Path(path))
+
+def _unknown(name: str) -> str:
+    from .known_encoders import find_known
+
+    if (row := find_known(name)) is not None:
+        return f"no encoder '{name}' here: write hf-hub:{row.repository}"
+    ways = "embedded, imagenet, a folder, timm:NAME@FILE, open_clip:NAME@FILE or hf-hub:OWNER/NAME"
+    return f"no encoder '{name}': use {ways}"
 
 
 def _load_row(row: EncoderRow) -> Encoder:

@@ -24,15 +24,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def to_square(image: Image.Image, side: int) -> Image.Image:
+def to_square(image: Image.Image, side: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
     """The centred square of the picture, resampled to side × side px with antialiasing."""
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
     if image.size == (side, side):
         return image
-    return image.resize(
-        (side, side), Image.Resampling.BILINEAR, box=(left, top, left + short, top + short), reducing_gap=3.0
-    )
+    return image.resize((side, side), resample, box=(left, top, left + short, top + short), reducing_gap=3.0)
 
 
 def to_planes(
@@ -40,11 +38,12 @@ def to_planes(
     side: int,
     mean: tuple[float, float, float],
     deviation: tuple[float, float, float],
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Pixels:
     """Pixels float32 (n, side, side, 3), each channel of [0, 1] less `mean`, over `deviation`."""
     stack = np.empty((len(images), side, side, 3), dtype=np.float32)
     for row, image in zip(stack, images, strict=True):
-        row[:] = np.asarray(to_square(to_rgb(image), side))
+        row[:] = np.asarray(to_square(to_rgb(image), side, resample))
     stack *= np.float32(1 / 255)
     stack -= np.asarray(mean, dtype=np.float32)
     stack /= np.asarray(deviation, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Encoders by name: the baseline, folders of ours, other libraries' models, and what each refusal says."""
+"""Encoders of ours by name: the baseline, folders, and what each refusal says."""
 
 from __future__ import annotations
 
@@ -20,17 +20,9 @@ from vision_encoder.networks import build_network
 from vision_encoder.retrieval import load_atlas
 from vision_encoder.shipped import write_trained
 
-from ..conftest import paint_tissue
+from .library_models import TISSUE, refusal
 
-TISSUE = [paint_tissue(256, 256, seed) for seed in range(3)]
-
-
-@pytest.fixture(autouse=True)
-def forget_encoders() -> Any:
-    """`load_encoder` keeps what it loaded; a test of another weights folder must not leave its own behind."""
-    load_encoder.cache_clear()
-    yield
-    load_encoder.cache_clear()
+pytestmark = pytest.mark.usefixtures("forget_encoders")
 
 
 def save_folder(folder: Path, state: dict[str, torch.Tensor], **card: Any) -> Path:
@@ -47,13 +39,6 @@ def save_folder(folder: Path, state: dict[str, torch.Tensor], **card: Any) -> Pa
 def imagenet_state() -> dict[str, torch.Tensor]:
     state = torch.load(verified_weights(IMAGENET), weights_only=True)
     return {key: value for key, value in state.items() if not key.startswith("_fc.")}
-
-
-def refusal(name: str, kind: type[Exception] = SetupError) -> str:
-    with pytest.raises(kind) as told:
-        load_encoder(name)
-    assert "\n" not in str(told.value)
-    return str(told.value)
 
 
 def test_until_another_encoder_ships_the_default_is_the_baseline(
