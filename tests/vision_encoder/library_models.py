@@ -1,4 +1,4 @@
-"""Random models of other libraries, laid out as files, folders and the hub's cache are; the laws of every encoder."""
+"""Random models of other libraries, laid out as files, folders and the hub's cache are; every encoder's laws."""
 
 from __future__ import annotations
 
