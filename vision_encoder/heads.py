@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slides.errors import SetupError, UsageError
+from slides.errors import UsageError
 from slides.finding import Finding
 
 from .calibration import bag_scale, prediction_set, softmax
 from .encoder import Encoder, Features
 from .novelty import NOVELTY_LEVEL, Novelty, Strata, calibrated, novelty_components
 from .projection import Projection
-from .shipped import WEIGHTS, read_trained
+from .shipped import WEIGHTS, MadeForAnother, read_trained
 
 NOT_HISTOLOGY = "not histology"
 
@@ -171,7 +171,7 @@ def load_heads(encoder: Encoder, folder: Path = WEIGHTS) -> HeadSet:
     """
     arrays, card = read_trained(folder, "heads")
     if card["encoder"]["sha256"] != encoder.sha256:
-        raise SetupError(
+        raise MadeForAnother(
             f"no heads were trained for encoder '{encoder.name}': use embedded, or train them with a recipe"
         )
     return assemble(arrays, card)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .heads import HeadSet, Reading
     from .retrieval import Atlas
 
+T = TypeVar("T")
 COARSEST_MPP = 4.0
 SMALLEST_PX = 32
 CHUNK = 8
@@ -43,6 +44,10 @@ NOT_SEEN = {
     "dark field": "this is dark-field or fluorescence; only bright-field histology can be read",
     "greyscale": "this picture has no colour; only stained bright-field histology can be read",
 }
+NO_HEADS = (
+    "No heads were trained for encoder '{}', so neither stain, organ nor disease is read, only measured: "
+    "use embedded, or train heads for it."
+)
 NO_SCALE = "The slide states no µm/px, so sizes and densities are left out: state it with --mpp."
 
 
@@ -56,21 +61,27 @@ class Progress:
 
 
 class Eye:
-    """Encoder, heads and reference cases together; remembers its last 64 observations."""
+    """Encoder, heads and reference cases together; remembers its last 64 observations.
 
-    def __init__(self, encoder: Encoder, heads: HeadSet, atlas: Atlas | None) -> None:
+    Without heads it measures only; `note` is then said with every observation.
+    """
+
+    def __init__(self, encoder: Encoder, heads: HeadSet | None, atlas: Atlas | None, note: str = "") -> None:
         self.encoder = encoder
         self.heads = heads
         self.atlas = atlas
+        self.note = note
         self._seen: OrderedDict[tuple[str, str, Region, float | None, str | None], Observation] = OrderedDict()
         self._lock = Lock()
 
     @property
     def weights_sha256(self) -> dict[str, str]:
         """Hash of each weights file that looking uses."""
-        hashes = {"encoder": self.encoder.sha256, "heads": str(self.heads.card["sha256"])}
-        for own in self.heads.added:
-            hashes |= {f"head {name}": str(own.card["sha256"]) for name in own.names}
+        hashes = {"encoder": self.encoder.sha256}
+        if self.heads is not None:
+            hashes["heads"] = str(self.heads.card["sha256"])
+            for own in self.heads.added:
+                hashes |= {f"head {name}": str(own.card["sha256"]) for name in own.names}
         return hashes if self.atlas is None else {**hashes, "atlas": str(self.atlas.card["sha256"])}
 
     def look(
@@ -114,7 +125,7 @@ class Eye:
             quality = tuple(measure_quality(slide, view, mask))
         except RegionUnreadable as error:
             return Observation(slide.name, view, slide.mpp, (), 0, 0, False, str(error), slide.conditions)
-        notes = [*slide.conditions, *mask.removed]
+        notes = [*([self.note] if self.note else []), *slide.conditions, *mask.removed]
         if (reason := _nothing_to_read(slide, view, quality)) is not None:
             return Observation(slide.name, view, slide.mpp, quality, 0, 0, False, reason, tuple(notes))
         plan = plan_tiles(slide, view, mask, whole=whole)
@@ -161,7 +172,7 @@ class Eye:
                 except RegionUnreadable:
                     continue
                 tiles.append(tile)
-            if fresh:
+            if fresh and self.heads is not None:  # features that nothing reads would only cost time
                 images = [Image.fromarray(picture) for picture in fresh]
                 features.append(self.encoder.encode_tiles(images, mpp=plan.mpp))
             shades += [darkness(picture) for picture in fresh]
@@ -177,6 +188,8 @@ class Eye:
         stated: str | None,
     ) -> tuple[Evidence, ...]:
         """What the heads say, in the order of use; an organ's own heads only where it is, or is stated, that organ."""
+        if self.heads is None:
+            return ()
         # the heads know the scale at the side the encoder sees
         mpp = None if plan.tile_um is None else plan.tile_um / self.encoder.tile_px
         readings = self.heads.read(features, mpp=mpp, organ=stated)
@@ -233,7 +246,7 @@ class Eye:
 
 
 def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
-    """Encoder, its heads and a laboratory's own, and its reference cases.
+    """Encoder, its heads and a laboratory's own, and its reference cases; of another encoder, what there is.
 
     Raises
     ------
@@ -247,16 +260,29 @@ def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
     from .catalog import load_encoder
     from .heads import load_heads, load_own_head
     from .retrieval import load_atlas
+    from .shipped import MadeForAnother
 
     loaded = load_encoder(encoder)
     own = [load_own_head(loaded, path) for path in own_heads]
     names = [name for heads in own for name in heads.names]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two heads are called '{twice[0]}': load one of them")
-    if own and loaded.name != "embedded":
-        # no shipped head or reference case knows another encoder: the own ones speak alone
-        return Eye(loaded, own[0].with_added(*own[1:]), None)
-    return Eye(loaded, load_heads(loaded).with_added(*own), load_atlas(loaded))
+
+    def shipped(load: Callable[[Encoder], T]) -> T | None:
+        """What ships for this encoder; another than the default may have none."""
+        try:
+            return load(loaded)
+        except MadeForAnother:
+            if encoder == "embedded":
+                raise
+            return None
+
+    heads, atlas = shipped(load_heads), shipped(load_atlas)
+    if heads is not None:
+        return Eye(loaded, heads.with_added(*own), atlas)
+    if own:  # a laboratory's own heads speak alone
+        return Eye(loaded, own[0].with_added(*own[1:]), atlas)
+    return Eye(loaded, None, None, NO_HEADS.format(loaded.name))
 
 
 def _nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:

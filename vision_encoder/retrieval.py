@@ -16,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from slides.errors import SetupError
-
 from .encoder import Encoder, Features
 from .novelty import NOVELTY_LEVEL, Novelty, novelty_components
 from .projection import Projection, unit
-from .shipped import WEIGHTS, read_trained
+from .shipped import WEIGHTS, MadeForAnother, read_trained
 
 RANKS = 3
 """Matches whose agreement is measured, and so the most that are given."""
@@ -147,7 +145,9 @@ def load_atlas(encoder: Encoder, folder: Path = WEIGHTS) -> Atlas:
     """
     arrays, card = read_trained(folder, "atlas")
     if card["encoder"]["sha256"] != encoder.sha256:
-        raise SetupError(f"no atlas was made for encoder '{encoder.name}': use embedded, or build one with a recipe")
+        raise MadeForAnother(
+            f"no atlas was made for encoder '{encoder.name}': use embedded, or build one with a recipe"
+        )
     table = AgreementTable({int(size): ranks for size, ranks in card["agreement"].items()})
     axes = arrays["novelty.axes"].astype(np.float32)
     novelty = Novelty(

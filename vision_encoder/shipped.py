@@ -18,6 +18,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 Arrays = Mapping[str, NDArray[Any]]
 
 
+class MadeForAnother(SetupError):
+    """Raised when a trained file belongs to another encoder than the one that is loaded."""
+
+
 def write_trained(folder: Path, name: str, arrays: Arrays, card: Mapping[str, Any]) -> str:
     """Writes `name.safetensors` and `name.json` into the folder, each atomically; returns the hash.
 
