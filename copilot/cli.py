@@ -38,7 +38,13 @@ Context = Annotated[str | None, typer.Option(help="Clinical context in plain wor
 Language = Annotated[
     str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")
 ]
-Encoder = Annotated[str, typer.Option(help="Vision encoder: embedded, imagenet, a folder, or FAMILY:NAME@PATH.")]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        help="Vision encoder: embedded, imagenet, a folder, timm:NAME@FILE, open_clip:NAME@FILE, or hf-hub:OWNER/NAME "
+        "in the cache (docs/encoders.md)."
+    ),
+]
 OwnHeads = Annotated[
     list[Path] | None,
     typer.Option("--head", metavar="HEAD.json", help="A head of your own, made by adapt; may be repeated."),
