@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,20 +36,32 @@ def encoder_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """What an encoder sees, beside ImageNet, random weights and colour, by group, with paired intervals."""
-    from vision_encoder.benchmark.card import summary, write_card
+    from vision_encoder.benchmark.card import write_card
     from vision_encoder.benchmark.run import evaluate_encoders
+    from vision_encoder.benchmark.tables import summary
 
     if out is not None and not out.resolve().parent.is_dir():
         raise UsageError(f"the folder of {out.name} does not exist: make it first")
-    results = evaluate_encoders(
-        encoder or ["embedded"], data, [*(tiles or []), *(files or [])], quick=quick, progress=_progress
-    )
+    names = encoder or ["embedded"]
+    results = evaluate_encoders(names, data, [*(tiles or []), *(files or [])], quick=quick, progress=_progress)
     _progress("", 0, 0)
     if out is not None:
         from slides.files import write_atomically
 
-        write_atomically(out, write_card(results, None))
+        write_atomically(out, write_card(results, _training_card(names[0])))
     typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
+
+
+def _training_card(name: str) -> dict[str, Any] | None:
+    """What the card beside the weights of `embedded`, or of a folder, states of their training."""
+    from vision_encoder.local_encoder import CARD
+    from vision_encoder.shipped import WEIGHTS
+
+    path = (WEIGHTS if name == "embedded" else Path(name).expanduser()) / CARD
+    if not path.is_file():
+        return None
+    card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return card
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -89,19 +89,26 @@ def fit_logistic(rows: Matrix, labels: Positions, penalty: float) -> Any:
         return LogisticRegression(C=penalty, class_weight="balanced", tol=1e-3, max_iter=200).fit(rows, labels)
 
 
-def rotated(train: NDArray[np.float32], *others: NDArray[np.float32]) -> tuple[Matrix, ...]:
-    """Rows standardised by the training rows and turned into the space these span, at most n dimensions.
+def standardised(train: NDArray[np.float32], *others: NDArray[np.float32]) -> tuple[Matrix, ...]:
+    """Rows less the training rows' mean, over their deviation and the root of the dimension.
 
-    A ridge regression is blind to a rotation and its slope lies in the span of its training rows, so nothing
-    is lost; 1280 dimensions become as many as there are rows. Divided by the root of the dimension, so that
-    one grid of penalties suits 30 features as well as 1280.
+    So a row's expected squared length is 1, and one grid of penalties suits 30 features as well as 1280.
     """
     mean, deviation = train.mean(axis=0), train.std(axis=0)
     # A feature that hardly varies in training must not explode on a test row.
     scale = (deviation + 1e-3 * deviation.mean() + 1e-12) * np.sqrt(train.shape[1])
-    rows = [((part - mean) / scale).astype(np.float64) for part in (train, *others)]
+    return tuple(((part - mean) / scale).astype(np.float64) for part in (train, *others))
+
+
+def rotated(train: NDArray[np.float32], *others: NDArray[np.float32]) -> tuple[Matrix, ...]:
+    """Rows standardised by the training rows and turned into the space these span, at most n dimensions.
+
+    A ridge regression is blind to a rotation and its slope lies in the span of its training rows, so nothing
+    is lost; 1280 dimensions become as many as there are rows.
+    """
+    rows = standardised(train, *others)
     if len(train) >= train.shape[1]:
-        return tuple(rows)
+        return rows
     lengths, axes = np.linalg.eigh(rows[0] @ rows[0].T)
     kept = lengths > 1e-10 * max(lengths[-1], 1e-12)
     basis = rows[0].T @ (axes[:, kept] / np.sqrt(lengths[kept]))
@@ -139,7 +146,16 @@ def few_shots(
     return right / DRAWS
 
 
-def unit_rows(rows: NDArray[np.float32]) -> Matrix:
+def nearest_mean(train: NDArray[np.float32], labels: Positions, test: NDArray[np.float32]) -> Positions:
+    """Class (t,) whose mean is nearest in cosine, features centred on the training rows and of unit length."""
+    centre = train.mean(axis=0)
+    known, asked = unit_rows(train - centre), unit_rows(test - centre)
+    means = np.stack([known[labels == number].mean(axis=0) for number in range(int(labels.max()) + 1)])
+    named: Positions = (asked @ unit_rows(means).T).argmax(axis=1)
+    return named
+
+
+def unit_rows(rows: NDArray[Any]) -> Matrix:
     """Rows of length 1 in float64; a row of zeros stays."""
     wide = rows.astype(np.float64)
     unit: Matrix = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
@@ -176,22 +192,18 @@ PROBES: Mapping[str, Callable[[NDArray[np.float32], NDArray[np.float32], Task, S
 }
 
 
-def probe_task(
-    features: NDArray[np.float32], task: Task, probe: str, tested: NDArray[np.float32] | None = None
-) -> Right:
+def probe_task(features: NDArray[np.float32], task: Task, probe: str) -> Right:
     """How often (t,) each tested row of the task is named rightly, over its splits.
 
     Parameters
     ----------
     features : float32 (n, d) of all tiles
     probe : a name of `PROBES`
-    tested : other features of the same tiles to test on (changed pictures); None = the same
     """
     own = features[task.rows]
-    asked = own if tested is None else tested[task.rows]
     right, times = np.zeros(len(task.rows)), np.zeros(len(task.rows))
     for split in task.splits:
-        right[split.test] += PROBES[probe](own[split.train], asked[split.test], task, split)
+        right[split.test] += PROBES[probe](own[split.train], own[split.test], task, split)
         times[split.test] += 1
     return right[task.tested] / times[task.tested]
 

@@ -1,36 +1,55 @@
-"""Runs the whole measurement: encoders, baselines, tasks, intervals; gives one tree of plain values."""
+"""Runs the whole measurement: encoders and baselines on the same tiles and resamples; gives one tree of values."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from slides.errors import UsageError
 
 from ..catalog import load_encoder
 from ..encoder import Encoder, Features
-from ..features import Progress, silent, tile_features
-from ..reference_tiles import ReferenceTiles, attribution, load_reference_tiles
+from ..features import Progress, silent
+from ..reference_tiles import attribution
+from .atlas_cases import POOLINGS, REPEATS, AtlasCases, atlas_cases, measure_atlas, samples_of
 from .baselines import baselines
-from .given_tiles import given_tasks, joined, read_given
+from .diversity import CASES, TILES, measure_diversity
 from .intervals import Samples, error_removed, estimate, mean_of, rounded
-from .labelled_sets import Task, main_tasks, tasks_of
+from .labelled_sets import Task, main_tasks
+from .material import Material, encode, find_data, gather
 from .probes import PROBES, probe_task, task_samples
+from .robustness import SHIFTS, STAIN_SHIFTS, measure_robustness
+from .sources import left_out_tasks, robustness_index, source_task
+from .tables import START
 
-START = "imagenet"
-"""The baseline whose error the summary asks about: where pretraining starts from."""
 WORSE = 0.01
-LARGEST_DOWNSAMPLE = 2
+QUICK_REPEATS = 5
 
 Results = dict[str, Any]
-Measured = dict[str, dict[str, dict[str, Samples]]]
-"""Balanced accuracy as sample vectors: `[encoder][probe][task]`."""
+Vectors = dict[str, dict[str, Samples]]
+"""Sample vectors: `[encoder][figure]`."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Encoders by name, their features of the material's tiles, and the names of the baselines."""
+
+    encoders: Mapping[str, Encoder]
+    features: Mapping[str, Features]
+    against: Sequence[str]
+    material: Material
+    progress: Progress
+
+    def each(self, what: str, measure: Callable[[Features], Any]) -> dict[str, Any]:
+        """What `measure` gives for the features of every encoder, by name."""
+        found = {}
+        for number, (name, rows) in enumerate(self.features.items(), 1):
+            found[name] = measure(rows)
+            self.progress(what, number, len(self.features))
+        return found
 
 
 def evaluate_encoders(
@@ -49,12 +68,14 @@ def evaluate_encoders(
     names : as `load_encoder` takes them
     data : the folder that holds `tiles/` and, where there are, `atlas/` and `peers/`; None = found by itself
     given : Parquet files of labelled tiles; then only their sets are tested, and the data serve to learn from
-    quick : labelled sets and atlas only
+    quick : labelled sets and atlas only, the atlas over 5 repeats of its folds
+    cache : the folder where features are kept; None = the user's
 
     Returns
     -------
-    dict that is plain JSON: `encoders`, `sets`, `probes` and the parts measured; figures of four decimals,
-    intervals as {value, low, high}
+    dict that is plain JSON: `encoders`, `data`, `sets`, `probes`, `atlas`, `sources`, `diversity`, `robustness`
+    (None where the tiles do not allow a part), `notes`, `attribution`; figures of four decimals, intervals as
+    {value, low, high}
 
     Raises
     ------
@@ -62,79 +83,33 @@ def evaluate_encoders(
     SetupError : a package or weights file is missing
     """
     folder = find_data(data, needed=not given)
-    tiles, tasks, notes = _material(folder, given)
     candidates = [load_encoder(name) for name in dict.fromkeys(names)]
+    material = gather(folder, given, quick=quick)
     others, absent = baselines(folder)
-    notes += absent
-    everyone = _named_once([*candidates, *others])
-    features: dict[str, Features] = {}
-    for name, encoder in everyone.items():
-        features[name] = tile_features(encoder, tiles, "whole", _prefixed(progress, name), cache)
-    measured = {
-        name: _probes(rows, tasks, lambda done, n, name=name: progress(f"{name}: probes", done, n))
-        for name, rows in features.items()
+    encoders = _named_once([*candidates, *others])
+    features = {
+        name: encode(encoder, material.tiles, _prefixed(progress, name), cache) for name, encoder in encoders.items()
     }
+    against = [name for name, encoder in encoders.items() if encoder not in candidates or name == START]
+    bench = Bench(encoders, features, against, material, progress)
+    cases = atlas_cases(material.tiles)
     results: Results = {
-        "encoders": {name: _about(encoder, encoder in candidates) for name, encoder in everyone.items()},
-        "data": {"tiles": len(tiles), "groups": len(set(tiles.group)), "sha256": tiles.sha256()},
-        "sets": {task.name: _about_task(task) for task in tasks},
-        "probes": _probe_results(measured, tasks, list(everyone), _baseline_names(everyone, candidates)),
-        "notes": notes,
-        "attribution": attribution(tiles.source),
+        "encoders": {name: _about(encoder, encoder in candidates) for name, encoder in encoders.items()},
+        "data": {
+            "tiles": len(material.tiles),
+            "groups": len(set(material.tiles.group)),
+            "sha256": material.tiles.sha256(),
+        },
+        "sets": {task.name: _about_task(task) for task in material.tasks},
+        "probes": _probes(bench),
+        "atlas": _atlas(bench, cases, quick),
+        "sources": None if quick else _sources(bench),
+        "diversity": None if quick or cases is None else _diversity(bench, cases),
+        "robustness": None if quick else _robustness(bench, cache),
+        "notes": [*material.notes, *absent],
+        "attribution": attribution(material.tiles.source),
     }
     return dict(rounded(results))
-
-
-def find_data(data: Path | None, *, needed: bool = True) -> Path | None:
-    """The folder that holds `tiles/`: the one given, PATHCOPILOT_DATA, or data beside the working folder.
-
-    Raises
-    ------
-    UsageError : none of them does
-    """
-    if data is not None:
-        if not (data / "tiles").is_dir():
-            raise UsageError(f"no folder 'tiles' under {data.name or data}: --data names the folder that holds it")
-        return data
-    named = os.environ.get("PATHCOPILOT_DATA")
-    near = [Path("data"), Path("shared/data"), Path("../data"), Path("../shared/data")]
-    for folder in [Path(named)] if named else near:
-        if (folder / "tiles").is_dir():
-            return folder
-    if needed:
-        raise UsageError("no labelled tiles found: name their folder with --data DIR (it holds tiles/ and atlas/)")
-    return None
-
-
-def _material(folder: Path | None, given: Sequence[Path]) -> tuple[ReferenceTiles, list[Task], list[str]]:
-    """The tiles to encode, the tasks on them, and what was left out."""
-    handed = read_given(given) if given else None
-    known = load_reference_tiles(folder, {}) if folder is not None else None
-    if handed is None:
-        assert known is not None
-        tiles = known.where(_wanted(known))
-        tasks = tasks_of(tiles)
-        absent = set(tiles.source[tiles.kind == "tiles"]) - {task.source for task in tasks}
-        notes = [
-            "not tested, for lack of two classes in both splits or of 8 tiles to test: " + ", ".join(sorted(absent))
-        ]
-        if not tasks:
-            raise UsageError("no set under the data folder has two classes in both splits")
-        return tiles, tasks, notes if absent else []
-    if known is not None:
-        learnable = np.isin(known.source, list(set(handed.source))) & (known.kind == "tiles") & (known.split == "train")
-        handed = joined(known.where(learnable), handed)
-    tasks, notes = given_tasks(handed)
-    if not tasks:
-        raise UsageError("nothing to measure in the tiles given: " + "; ".join(notes))
-    return handed, tasks, notes
-
-
-def _wanted(tiles: ReferenceTiles) -> NDArray[np.bool_]:
-    """All single tiles, and the H&E tiles of cases with a sure label."""
-    case = (tiles.kind == "cases") & (tiles.stain == "HE") & tiles.certain
-    wanted: NDArray[np.bool_] = (tiles.kind == "tiles") | (case & (tiles.downsample <= LARGEST_DOWNSAMPLE))
-    return wanted
 
 
 def _named_once(encoders: Sequence[Encoder]) -> dict[str, Encoder]:
@@ -148,57 +123,8 @@ def _named_once(encoders: Sequence[Encoder]) -> dict[str, Encoder]:
     return named
 
 
-def _baseline_names(everyone: Mapping[str, Encoder], candidates: Sequence[Encoder]) -> list[str]:
-    return [name for name, encoder in everyone.items() if encoder not in candidates or name == START]
-
-
 def _prefixed(progress: Progress, name: str) -> Progress:
     return lambda what, done, total: progress(f"{name}: {what}", done, total)
-
-
-def _probes(features: Features, tasks: Sequence[Task], progress: Any) -> dict[str, dict[str, Samples]]:
-    measured: dict[str, dict[str, Samples]] = {}
-    for number, probe in enumerate(PROBES, 1):
-        measured[probe] = {task.name: task_samples(probe_task(features, task, probe), task) for task in tasks}
-        progress(number, len(PROBES))
-    return measured
-
-
-def _probe_results(measured: Measured, tasks: Sequence[Task], names: list[str], against: list[str]) -> Results:
-    """`[encoder][probe]`: figures a task, their mean over sets, and the same paired against each baseline."""
-    return {
-        name: {
-            probe: _one_probe(measured, name, probe, tasks, [other for other in against if other != name])
-            for probe in PROBES
-        }
-        for name in names
-    }
-
-
-def _one_probe(measured: Measured, name: str, probe: str, tasks: Sequence[Task], against: list[str]) -> Results:
-    own = measured[name][probe]
-    counted = [task.name for task in main_tasks(tasks)]
-    histology = [task.name for task in main_tasks(tasks) if task.histology]
-    result: Results = {
-        "tasks": {task.name: asdict(estimate(own[task.name])) for task in tasks},
-        "mean": asdict(estimate(mean_of([own[task] for task in counted]))),
-        "against": {},
-    }
-    for other in against:
-        theirs = measured[other][probe]
-        gains = {task.name: own[task.name] - theirs[task.name] for task in tasks}
-        result["against"][other] = {
-            "tasks": {task: asdict(estimate(gain)) for task, gain in gains.items()},
-            "mean": asdict(estimate(mean_of([gains[task] for task in counted]))),
-            "error_removed": asdict(_removed(own, theirs, counted)),
-            "error_removed_histology": asdict(_removed(own, theirs, histology)) if histology else None,
-            "worse": [task for task in counted if gains[task][0] < -WORSE],
-        }
-    return result
-
-
-def _removed(own: Mapping[str, Samples], theirs: Mapping[str, Samples], tasks: Sequence[str]) -> Any:
-    return estimate(error_removed([own[task] for task in tasks], [theirs[task] for task in tasks]))
 
 
 def _about(encoder: Encoder, candidate: bool) -> Results:
@@ -222,4 +148,160 @@ def _about_task(task: Task) -> Results:
         "test_tiles": len(tested),
         "test_groups": len(set(tested)),
         "how": task.how,
+    }
+
+
+def _probes(bench: Bench) -> Results:
+    """`[encoder][probe]`: figures a task, their mean over sets, and the same paired against each baseline."""
+    tasks = bench.material.tasks
+    measured: dict[str, Vectors] = {}
+    for probe in PROBES:
+        measured[probe] = bench.each(f"probe {probe}", partial(_figures, tasks=tasks, probe=probe))
+    return {name: {probe: _one_probe(measured[probe], name, bench) for probe in PROBES} for name in bench.features}
+
+
+def _figures(features: Features, tasks: Sequence[Task], probe: str) -> dict[str, Samples]:
+    return {task.name: task_samples(probe_task(features, task, probe), task) for task in tasks}
+
+
+def _one_probe(vectors: Vectors, name: str, bench: Bench) -> Results:
+    own = vectors[name]
+    counted = [task.name for task in main_tasks(bench.material.tasks)]
+    histology = [task.name for task in main_tasks(bench.material.tasks) if task.histology]
+    result: Results = {"tasks": _estimates(own), "mean": asdict(estimate(_mean(own, counted))), "against": {}}
+    for other in bench.against:
+        if other == name:
+            continue
+        gains = {task: own[task] - vectors[other][task] for task in own}
+        result["against"][other] = {
+            "tasks": _estimates(gains),
+            "mean": asdict(estimate(_mean(gains, counted))),
+            "error_removed": asdict(_removed(own, vectors[other], counted)),
+            "error_removed_histology": asdict(_removed(own, vectors[other], histology)) if histology else None,
+            "worse": [task for task in counted if gains[task][0] < -WORSE],
+        }
+    return result
+
+
+def _mean(vectors: Mapping[str, Samples], names: Sequence[str]) -> Samples:
+    return mean_of([vectors[name] for name in names])
+
+
+def _removed(own: Mapping[str, Samples], theirs: Mapping[str, Samples], tasks: Sequence[str]) -> Any:
+    return estimate(error_removed([own[task] for task in tasks], [theirs[task] for task in tasks]))
+
+
+def _estimates(vectors: Mapping[str, Samples]) -> Results:
+    return {name: asdict(estimate(vector)) for name, vector in vectors.items()}
+
+
+def compared(vectors: Vectors, against: Sequence[str]) -> Results:
+    """`[encoder]`: its `figures`, and `against` each baseline the paired differences (ours less theirs)."""
+    return {
+        name: {
+            "figures": _estimates(own),
+            "against": {
+                other: _estimates({figure: own[figure] - vectors[other][figure] for figure in own})
+                for other in against
+                if other != name
+            },
+        }
+        for name, own in vectors.items()
+    }
+
+
+def _atlas(bench: Bench, cases: AtlasCases | None, quick: bool) -> Results | None:
+    if cases is None:
+        return None
+    repeats = QUICK_REPEATS if quick else REPEATS
+    found = bench.each("atlas", lambda rows: measure_atlas(rows, cases, repeats=repeats))
+    results: Results = {
+        "slides": len(cases.slides),
+        "groups": len(set(cases.groups)),
+        "malignant": int(cases.malignant.sum()),
+        "tumour": int(cases.tumour.sum()),
+        "dev_groups": len(set(cases.groups[cases.split == "dev"])),
+        "given_groups": len(set(cases.groups[cases.split == "given"])),
+        "organs": list(cases.organ_names),
+        "organ_tiles": len(cases.organ_tiles),
+        "organ_groups": len(set(cases.organ_groups)),
+        "repeats": repeats,
+        "encoders": compared({name: samples_of(figures) for name, figures in found.items()}, bench.against),
+        "over_repeats": {
+            name: {figure: value.over_repeats for figure, value in figures.items()} for name, figures in found.items()
+        },
+    }
+    if not quick:
+        more = bench.each("atlas, more statistics", lambda rows: measure_atlas(rows, cases, POOLINGS[1]))
+        vectors = {name: samples_of(figures) for name, figures in more.items()}
+        results["more_statistics"] = compared(vectors, bench.against)
+    return results
+
+
+def _sources(bench: Bench) -> Results | None:
+    tiles = bench.material.tiles
+    results: Results = {"left_out": None, "source": None, "robustness_index": None}
+    if tasks := left_out_tasks(tiles, bench.material.tested):
+        names = [task.name for task in tasks]
+
+        def measure(rows: Features) -> dict[str, Samples]:
+            figures = _figures(rows, tasks, "linear")
+            return figures | {"mean": _mean(figures, names)}
+
+        vectors = bench.each("each set left out", measure)
+        about = {task.name: _about_task(task) for task in tasks}
+        results["left_out"] = {"sets": about, "encoders": compared(vectors, bench.against)}
+    if task := source_task(tiles):
+        vectors = bench.each("which source", lambda rows: _figures(rows, [task], "linear"))
+        results["source"] = {"task": _about_task(task), "encoders": compared(vectors, bench.against)}
+    indices = bench.each("robustness index", lambda rows: robustness_index(rows, tiles))
+    first = next(iter(indices.values()))
+    if first is not None:
+        vectors = {name: {"index": index.samples} for name, index in indices.items()}
+        results["robustness_index"] = {
+            "sources": list(first.sources),
+            "tiles": first.tiles,
+            "neighbours": {name: index.neighbours for name, index in indices.items()},
+            "encoders": compared(vectors, bench.against),
+        }
+    return results if any(results.values()) else None
+
+
+def _diversity(bench: Bench, cases: AtlasCases) -> Results | None:
+    arms = bench.each("diversity", lambda rows: measure_diversity(rows, cases))
+    first = next(iter(arms.values()))
+    if first is None:
+        return None
+    vectors = {
+        name: {f"{count} cases": arm.samples[count] for count in CASES}
+        | {"gain": arm.samples[CASES[-1]] - arm.samples[CASES[0]]}
+        for name, arm in arms.items()
+    }
+    return {
+        "organs": list(first.organs),
+        "tiles_an_organ": TILES,
+        "tested_groups": first.tested_groups,
+        "encoders": compared(vectors, bench.against),
+    }
+
+
+def _robustness(bench: Bench, cache: Path | None) -> Results | None:
+    tasks = [task for task in main_tasks(bench.material.tasks) if task.histology]
+    if not tasks:
+        return None
+    lost = {
+        name: measure_robustness(
+            encoder, bench.features[name], bench.material.tiles, tasks, _prefixed(bench.progress, name), cache
+        )
+        for name, encoder in bench.encoders.items()
+    }
+    base = lost[START]["stain"]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = {name: asdict(estimate(figures["stain"] / base)) for name, figures in lost.items()}
+    return {
+        "sets": [task.name for task in tasks],
+        "shifts": list(SHIFTS),
+        "stain_shifts": {name: list(strengths) for name, strengths in STAIN_SHIFTS.items()},
+        "encoders": compared(lost, bench.against),
+        "stain_ratio": ratios,
     }
