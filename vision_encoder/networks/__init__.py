@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # name: (module of this package, class). Imported when built, so that a name costs no torch.
 _NETWORKS = {
     "efficientnet_lite0": ("efficientnet_lite0", "EfficientNetLite0"),
+    "vit": ("vit", "VisionTransformer"),
 }
 
 
