@@ -17,6 +17,7 @@ from vision_encoder.catalog import IMAGENET, embedded_row, verified_weights
 from vision_encoder.encoder import Encoder
 from vision_encoder.heads import load_heads
 from vision_encoder.networks import build_network
+from vision_encoder.preprocess import to_planes
 from vision_encoder.retrieval import load_atlas
 from vision_encoder.shipped import write_trained
 
@@ -81,6 +82,30 @@ def test_half_precision_on_disk_gives_the_features_of_full_precision(tmp_path: P
     assert np.abs(one - other).max() < 0.02 * np.abs(other).max()
     cosine = (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
     assert cosine.min() > 0.9995
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "dimension"),
+    [
+        ("efficientnet_lite0", {}, 1280),
+        ("efficientnet_lite0", {"folded": True}, 1280),
+        ("vit", {"width": 48, "depth": 2, "heads": 4, "patch": 16, "registers": 2}, 48),
+    ],
+    ids=["lite0", "lite0 folded", "vit"],
+)
+def test_a_folder_gives_what_its_network_gives(
+    tmp_path: Path, network: str, settings: dict[str, Any], dimension: int
+) -> None:
+    torch.manual_seed(2)
+    built = build_network(network, **settings).eval()
+    card = {"network": network, "settings": settings, "dimension": dimension}
+    encoder = load_encoder(str(save_folder(tmp_path / "mine", built.state_dict(), **card)))
+    planes = torch.from_numpy(to_planes(TISSUE, 224, (127 / 255,) * 3, (128 / 255,) * 3)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        expected = built(planes).numpy()
+    found = encoder.encode_tiles(TISSUE)
+    assert found.shape == (3, dimension)
+    assert np.abs(found - expected).max() <= 0.02 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(
