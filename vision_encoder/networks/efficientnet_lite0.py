@@ -95,10 +95,11 @@ class InvertedResidual(nn.Module):
 class EfficientNetLite0(nn.Module):
     """Images (n, 3, h, w) float in about [-1, 1] → features (n, 1280); any h, w from 32 up.
 
-    `folded` builds it as `fold_batch_norms` leaves it: convolutions with biases, no batch norms.
+    `folded` builds it as `fold_batch_norms` leaves it: convolutions with biases, no batch norms. `readout`
+    adds a linear layer to that many features after the pooling.
     """
 
-    def __init__(self, folded: bool = False) -> None:
+    def __init__(self, folded: bool = False, readout: int = 0) -> None:
         super().__init__()
         self.folded = folded
         self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2, bias=folded)
@@ -117,14 +118,15 @@ class EfficientNetLite0(nn.Module):
         )
         self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1, bias=folded)
         self._bn1 = _batch_norm(DIMENSION, folded)
+        self._readout = nn.Linear(DIMENSION, readout) if readout else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
         for block in self._blocks:
             x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)), inplace=True)
-        pooled: Tensor = x.mean(dim=(2, 3))
-        return pooled
+        features: Tensor = self._readout(x.mean(dim=(2, 3)))
+        return features
 
 
 def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:

@@ -11,10 +11,12 @@ import torch
 from slides.errors import SetupError, UsageError
 
 from ..features import Progress
+from ..networks import build_network
 from ..reference_tiles import Column, ReferenceTiles, attribution, load_reference_tiles
 from ..shipped import write_trained
 from .objective import Objective, build_objective
 from .pool import TilePool, pool_of_tiles
+from .readout import fit_readout
 from .recipe import Recipe, read_recipe
 from .start import dimension_of, starting_network
 from .trainer import Report, Trainer
@@ -54,7 +56,7 @@ def pretrain(
     objective = build_objective(network, dimension_of(network), pool.classes, recipe.objective)
     trainer = Trainer(recipe, objective, pool, _watch(recipe, objective, tiles), out, report)
     trainer.run(until)
-    return _write(recipe, objective, trainer, pool, chosen, out)
+    return _write(recipe, trainer, pool, chosen, out, progress)
 
 
 def _watch(recipe: Recipe, objective: Objective, tiles: ReferenceTiles) -> Watch | None:
@@ -71,13 +73,23 @@ def _watch(recipe: Recipe, objective: Objective, tiles: ReferenceTiles) -> Watch
 
 
 def _write(
-    recipe: Recipe, objective: Objective, trainer: Trainer, pool: TilePool, chosen: ReferenceTiles, out: Path
+    recipe: Recipe, trainer: Trainer, pool: TilePool, chosen: ReferenceTiles, out: Path, progress: Progress
 ) -> dict[str, Any]:
-    arrays = {name: value.detach().cpu().half().numpy() for name, value in trainer.weights().items()}
+    settings = dict(recipe.network_settings)
+    if recipe.network == "efficientnet_lite0":
+        settings["folded"] = True
+    network = build_network(recipe.network, **settings)
+    network.load_state_dict({name: value.cpu() for name, value in trainer.weights().items()})
+    state = network.state_dict()
+    if recipe.readout:
+        weight, bias = fit_readout(network, pool, recipe.readout, recipe.whitening, recipe.seed, progress)
+        settings["readout"] = recipe.readout
+        state |= {"_readout.weight": weight, "_readout.bias": bias}
+    arrays = {name: value.half().numpy() for name, value in state.items()}
     card: dict[str, Any] = {
         "network": recipe.network,
-        "settings": {"folded": True} if recipe.network == "efficientnet_lite0" else recipe.network_settings,
-        "dimension": dimension_of(objective.shipped().cpu()),
+        "settings": settings,
+        "dimension": recipe.readout or dimension_of(network),
         "tile_px": 224,
         "mpp": None,
         "mean": [CENTRE] * 3,

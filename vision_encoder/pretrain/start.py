@@ -59,7 +59,9 @@ def _lite0(recipe: Recipe) -> nn.Module:
 def _started(network: nn.Module, folder: str) -> nn.Module:
     arrays, _ = read_trained(Path(folder), "encoder")
     try:
-        network.load_state_dict({name: torch.from_numpy(array).float() for name, array in arrays.items()})
+        # The last layer is fitted anew when training ends.
+        state = {name: torch.from_numpy(array).float() for name, array in arrays.items() if "_readout" not in name}
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise UsageError(f"the weights in '{folder}' are of another network: name a folder of this one") from error
     return network

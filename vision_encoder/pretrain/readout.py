@@ -1,0 +1,63 @@
+"""The last layer of a trained encoder: principal axes of the training tiles, centred and whitened in part.
+
+Pooled activations of a convolutional network are all positive and strongly correlated, so that cosines between
+any two tiles are near 1 and a probe on few tiles spends its strength on directions that tell nothing. The
+axes come from unlabelled training tiles alone. Whitening of pretrained features: Jégou & Chum, ECCV 2012.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..features import Progress
+from .pool import Sampler, TilePool
+from .views import ViewSettings, make_views, normalised
+
+BATCH = 32
+VIEW = ViewSettings(side=224, crop=(0.4, 0.95), stain=0.25, offset=0.04, grey=0.0)
+"""Milder than in training: what a tile may look like in use."""
+
+
+def fit_readout(
+    network: nn.Module,
+    pool: TilePool,
+    dimension: int,
+    whitening: float,
+    seed: int,
+    progress: Progress,
+    tiles: int = 4096,
+) -> tuple[Tensor, Tensor]:
+    """Weight (dimension, d) and bias (dimension,) of the layer, from views of tiles drawn evenly over slides.
+
+    `whitening` 0 keeps the variance of each axis, 1 makes all equal. Axes are in falling order of variance and
+    their signs are fixed, so that equal features give an equal layer.
+    """
+    sampler = Sampler(pool, BATCH, seed)
+    network.eval()
+    rows = []
+    with torch.inference_mode():
+        for turn in range(-(-tiles // BATCH)):
+            positions = torch.from_numpy(sampler.draw(turn))
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + turn)
+            views = make_views(pool.pixels[positions], VIEW, generator)
+            rows.append(network(normalised(views)).double().numpy())
+            progress("fitting the last layer", (turn + 1) * BATCH, tiles)
+    weight, bias = principal_layer(np.concatenate(rows), dimension, whitening)
+    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+
+
+def principal_layer(
+    features: NDArray[np.float64], dimension: int, whitening: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weight (dimension, d) and bias (dimension,) from features (n, d); the mean variance of an output is 1."""
+    mean = features.mean(axis=0)
+    values, axes = np.linalg.eigh(np.cov(features.T))
+    values, axes = values[::-1][:dimension], axes[:, ::-1][:, :dimension]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+    scale = np.maximum(values, 1e-6 * values[0]) ** (-whitening / 2)
+    scale /= np.sqrt((values * scale**2).mean())
+    weight = (axes * scale).T
+    return weight, -weight @ mean
