@@ -303,6 +303,9 @@ def shortfalls(results: Results, name: str) -> list[str]:
             said.append(
                 f"`{name}`, {_atlas_words(figure)}: {gain(found)} against ImageNet, not shown to be above zero."
             )
+    stain = _against_start(results, "robustness", name).get("stain")
+    if stain is not None and (stain["high"] or 0.0) >= 0:
+        said.append(f"`{name}`, stain shift: loses {gain(stain)} against ImageNet, not shown to lose less.")
     return said
 
 

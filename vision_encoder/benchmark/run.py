@@ -43,13 +43,19 @@ class Bench:
     material: Material
     progress: Progress
 
-    def each(self, what: str, measure: Callable[[Features], Any]) -> dict[str, Any]:
-        """What `measure` gives for the features of every encoder, by name."""
-        found = {}
-        for number, (name, rows) in enumerate(self.features.items(), 1):
-            found[name] = measure(rows)
-            self.progress(what, number, len(self.features))
+    def each(self, what: str, measure: Callable[[str], Any]) -> dict[str, Any]:
+        """What `measure` gives for every encoder, by name; two names of one network are measured once."""
+        found: dict[str, Any] = {}
+        for number, (name, encoder) in enumerate(self.encoders.items(), 1):
+            twins = (other for other in found if self.encoders[other].sha256 == encoder.sha256)
+            twin = next(twins, None)
+            found[name] = measure(name) if twin is None else found[twin]
+            self.progress(what, number, len(self.encoders))
         return found
+
+    def each_rows(self, what: str, measure: Callable[[Features], Any]) -> dict[str, Any]:
+        """What `measure` gives for the features of every encoder, by name."""
+        return self.each(what, lambda name: measure(self.features[name]))
 
 
 def evaluate_encoders(
@@ -156,7 +162,7 @@ def _probes(bench: Bench) -> Results:
     tasks = bench.material.tasks
     measured: dict[str, Vectors] = {}
     for probe in PROBES:
-        measured[probe] = bench.each(f"probe {probe}", partial(_figures, tasks=tasks, probe=probe))
+        measured[probe] = bench.each_rows(f"probe {probe}", partial(_figures, tasks=tasks, probe=probe))
     return {name: {probe: _one_probe(measured[probe], name, bench) for probe in PROBES} for name in bench.features}
 
 
@@ -214,7 +220,7 @@ def _atlas(bench: Bench, cases: AtlasCases | None, quick: bool) -> Results | Non
     if cases is None:
         return None
     repeats = QUICK_REPEATS if quick else REPEATS
-    found = bench.each("atlas", lambda rows: measure_atlas(rows, cases, repeats=repeats))
+    found = bench.each_rows("atlas", lambda rows: measure_atlas(rows, cases, repeats=repeats))
     results: Results = {
         "slides": len(cases.slides),
         "groups": len(set(cases.groups)),
@@ -232,7 +238,7 @@ def _atlas(bench: Bench, cases: AtlasCases | None, quick: bool) -> Results | Non
         },
     }
     if not quick:
-        more = bench.each("atlas, more statistics", lambda rows: measure_atlas(rows, cases, POOLINGS[1]))
+        more = bench.each_rows("atlas, more statistics", lambda rows: measure_atlas(rows, cases, POOLINGS[1]))
         vectors = {name: samples_of(figures) for name, figures in more.items()}
         results["more_statistics"] = compared(vectors, bench.against)
     return results
@@ -248,13 +254,13 @@ def _sources(bench: Bench) -> Results | None:
             figures = _figures(rows, tasks, "linear")
             return figures | {"mean": _mean(figures, names)}
 
-        vectors = bench.each("each set left out", measure)
+        vectors = bench.each_rows("each set left out", measure)
         about = {task.name: _about_task(task) for task in tasks}
         results["left_out"] = {"sets": about, "encoders": compared(vectors, bench.against)}
     if task := source_task(tiles):
-        vectors = bench.each("which source", lambda rows: _figures(rows, [task], "linear"))
+        vectors = bench.each_rows("which source", lambda rows: _figures(rows, [task], "linear"))
         results["source"] = {"task": _about_task(task), "encoders": compared(vectors, bench.against)}
-    indices = bench.each("robustness index", lambda rows: robustness_index(rows, tiles))
+    indices = bench.each_rows("robustness index", lambda rows: robustness_index(rows, tiles))
     first = next(iter(indices.values()))
     if first is not None:
         vectors = {name: {"index": index.samples} for name, index in indices.items()}
@@ -268,7 +274,7 @@ def _sources(bench: Bench) -> Results | None:
 
 
 def _diversity(bench: Bench, cases: AtlasCases) -> Results | None:
-    arms = bench.each("diversity", lambda rows: measure_diversity(rows, cases))
+    arms = bench.each_rows("diversity", lambda rows: measure_diversity(rows, cases))
     first = next(iter(arms.values()))
     if first is None:
         return None
@@ -289,12 +295,12 @@ def _robustness(bench: Bench, cache: Path | None) -> Results | None:
     tasks = [task for task in main_tasks(bench.material.tasks) if task.histology]
     if not tasks:
         return None
-    lost = {
-        name: measure_robustness(
-            encoder, bench.features[name], bench.material.tiles, tasks, _prefixed(bench.progress, name), cache
-        )
-        for name, encoder in bench.encoders.items()
-    }
+
+    def measure(name: str) -> dict[str, Samples]:
+        told = _prefixed(bench.progress, name)
+        return measure_robustness(bench.encoders[name], bench.features[name], bench.material.tiles, tasks, told, cache)
+
+    lost = bench.each("changed pictures", measure)
     base = lost[START]["stain"]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = {name: asdict(estimate(figures["stain"] / base)) for name, figures in lost.items()}
