@@ -120,7 +120,7 @@ class HeadSet:
         self, heads: tuple[Head, ...], axes: Projection, card: Mapping[str, Any], added: Sequence[HeadSet] = ()
     ) -> None:
         own = {head.name for others in added for head in others.heads}
-        self.heads = tuple(head for head in heads if head.name not in own)
+        self.heads: tuple[Head, ...] = tuple(head for head in heads if head.name not in own)
         self.axes = axes
         self.card = card
         self.added = tuple(added)

@@ -34,6 +34,7 @@ TRAIN = ("train", "training", "")
 SMALLEST_PX = 32
 NAMED, BROKEN_NAMED = 3, 20
 """Offenders named in a refusal."""
+LONGEST_LABEL = 60
 WHY_GROUPS = "a tile of the same patient would lie on both sides of a split, and every figure would flatter"
 
 
@@ -61,8 +62,8 @@ def read_lab_tiles(source: Path, columns: Columns, stain: str, progress: Progres
 
     Raises
     ------
-    UsageError : nothing there, no label or group for a tile, pictures that cannot be read (up to 20 are named), a
-        group in two splits, or one picture in two groups
+    UsageError : nothing there, labels that are no words, a tile without a group, pictures that cannot be read
+        (up to 20 are named), a group in two splits, or one picture in two groups
     SetupError : a Parquet file, and pyarrow is not installed
     """
     rows = list(_rows(source, columns))
@@ -71,6 +72,11 @@ def read_lab_tiles(source: Path, columns: Columns, stain: str, progress: Progres
     labelled = [row for row in rows if row["label"]]
     if len({row["label"] for row in labelled}) < 2:
         raise UsageError(f"{source.name}: fewer than two labels in '{columns.label}': a head tells classes apart")
+    for label in sorted({row["label"] for row in labelled}):
+        if len(label) > LONGEST_LABEL or not any(sign.isalpha() for sign in label):
+            raise UsageError(
+                f"the label '{label[:LONGEST_LABEL]}' is no word: answers say it, so write 'normal', not 0"
+            )
     if missing := [row["id"] for row in labelled if not row["group"]]:
         raise UsageError(f"{_listed(missing)}: no group is given: without it {WHY_GROUPS}")
     _refuse_split_groups(labelled)
@@ -116,6 +122,20 @@ def _csv_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
 
 
 def _parquet_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
+    present, rows = read_parquet(path)
+    _require(path, columns, present, "jpeg")
+    for number, row in enumerate(rows):
+        yield _row(str(row.get("id") or f"{path.stem} row {number}"), row, columns, row["jpeg"] or b"")
+
+
+def read_parquet(path: Path) -> tuple[set[str], list[dict[str, Any]]]:
+    """Names of the columns, and the rows.
+
+    Raises
+    ------
+    UsageError : there is no such file, or it is no Parquet file
+    SetupError : pyarrow is not installed
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -125,9 +145,7 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowException):
         raise UsageError(f"{path.name} cannot be read: it is no Parquet file") from None
-    _require(path, columns, set(table.column_names), "jpeg")
-    for number, row in enumerate(table.to_pylist()):
-        yield _row(str(row.get("id") or f"{path.stem} row {number}"), row, columns, row["jpeg"] or b"")
+    return set(table.column_names), table.to_pylist()
 
 
 def _folder_rows(source: Path, columns: Columns) -> Iterator[dict[str, Any]]:
@@ -232,15 +250,12 @@ def _opened(tiles: ReferenceTiles, progress: Progress) -> tuple[NDArray[np.float
     thumbnails, sides, broken = [], [], []
     for position in range(len(tiles)):
         try:
-            # the picture is decoded to its end, as a file cut short must not pass
-            picture = to_rgb(Image.open(io.BytesIO(tiles.content(position))))
-            thumbnails.append(thumbnail(picture))
-            sides.append(min(picture.size))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            picture = opened_tile(tiles.content(position), tiles.id[position])
+        except (OSError, UsageError):
             broken.append(tiles.id[position])
             continue
-        if sides[-1] < SMALLEST_PX:
-            broken.append(tiles.id[position])
+        thumbnails.append(thumbnail(picture))
+        sides.append(min(picture.size))
         if position % 64 == 63 or position + 1 == len(tiles):
             progress("opening tiles", position + 1, len(tiles))
     if broken:
@@ -250,6 +265,23 @@ def _opened(tiles: ReferenceTiles, progress: Progress) -> tuple[NDArray[np.float
             "mend them or leave them out"
         )
     return np.stack(thumbnails), np.array(sides, dtype=np.int64)
+
+
+def opened_tile(content: bytes, name: str) -> Image.Image:
+    """The RGB picture of an encoded tile, decoded to its end, as a file cut short must not pass.
+
+    Raises
+    ------
+    UsageError : it cannot be read, or is under 32 px
+    """
+    try:
+        picture = to_rgb(Image.open(io.BytesIO(content)))
+        picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise UsageError(f"{name} cannot be read: mend it or leave it out") from None
+    if min(picture.size) < SMALLEST_PX:
+        raise UsageError(f"{name} is under {SMALLEST_PX} px: leave it out")
+    return picture
 
 
 def _refuse_same_pictures(tiles: ReferenceTiles, thumbnails: NDArray[np.float32]) -> None:
