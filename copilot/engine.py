@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from instruction_data.knowledge import load_knowledge
+from instruction_data.prompt import SYSTEM
 from slides import Evidence, Region, SlideError, open_slide
 from vision_encoder.look import Eye, Progress, load_eye
 from vision_encoder.observation import Observation
@@ -26,19 +27,16 @@ from .answer import (
     Timings,
     View,
 )
-from .check import Ground
-from .choose import Choice, choose_option
-from .differential import conflicts, differential
+from .choose import Choice
+from .gather import gather
 from .language.decoding import LocalModel
 from .language.load import load_language
 from .language.model import LanguageModel
 from .meaning import organs_in
-from .plan import Plan, plan
-from .say import Material, compose
-from .settle import entries, settle
-from .speak import SYSTEM, Wording, speak
+from .plan import plan
+from .say import compose
+from .speak import Wording, speak
 from .statements import Seen
-from .wording import chosen
 
 if TYPE_CHECKING:
     from .report import Report
@@ -125,7 +123,9 @@ class Copilot:
             if halted():
                 break
         clock.looked()
-        material, ground, choice = self._gather(question, todo, seen, evidence)
+        material, ground, choice = gather(
+            question, todo, seen, evidence, knowledge=self.knowledge, language=self.language
+        )
         for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
             yield Found(index, ground.evidence[index])
         claims: list[Claim] = []
@@ -207,41 +207,6 @@ class Copilot:
                     break
                 progress(f"{step.what} {step.done} of {step.total}" if step.total else step.what)
         return observations
-
-    def _gather(
-        self, question: Question, todo: Plan, seen: Sequence[Seen], evidence: Sequence[Evidence]
-    ) -> tuple[Material, Ground, Choice | None]:
-        """What may be said: observations, conflicts with the context, the choice, what would settle it."""
-        observations = [s.observation for s in seen]
-        told = list(evidence)
-        choice = None
-        statement = None
-        if question.options and observations:
-            choice = choose_option(
-                question.options, observations, question, language=self.language, knowledge=self.knowledge
-            )
-            statement, finding = chosen(question.options, choice, len(told))
-            told.append(Evidence(observations[0].slide, observations[0].region, observations[0].mpp, finding))
-        candidates = (
-            differential(observations, context=question.context, knowledge=self.knowledge) if observations else ()
-        )
-        settled = settle(
-            self.knowledge,
-            candidates,
-            observations,
-            context=question.context,
-            asked=todo.wants("tests", "immunophenotype"),
-        )
-        named = entries(self.knowledge, question.text) if todo.wants("knowledge", "tests", "immunophenotype") else None
-        cited = settled.cited + (named.cited if named else ())
-        material = Material(
-            seen=tuple(seen),
-            conflicts=conflicts(observations, question.context) if question.context else (),
-            settling=settled.statements,
-            choice=statement,
-            entries=named.statements if named else (),
-        )
-        return material, Ground(tuple(told), cited, question, tuple(observations)), choice
 
 
 def _prepared(language: str | LanguageModel, quantise: str | None) -> LanguageModel:

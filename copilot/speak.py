@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+from instruction_data.prompt import dialogue, with_findings
+
 from .answer import Checked, Claim, Question, Saying
 from .check import Ground, check_sentence, split_sentences
 from .language.model import LanguageModel, Message
@@ -17,10 +19,6 @@ from .statements import Statement
 
 Wording = Literal["slots", "free"]
 
-SYSTEM = (
-    "You help a pathologist. State the findings you are given in short, plain, exact sentences. "
-    "Never add a number, an organ, a diagnosis or a marker that was not given."
-)
 MAX_STRUCK = 3  # a model that loses the thread this often has nothing more to add
 
 
@@ -85,9 +83,8 @@ def _slotted(
 def _freely(
     statements: Sequence[Statement], ground: Ground, model: LanguageModel, halted: Callable[[], bool]
 ) -> Iterator[Saying | Checked]:
-    facts = "\n".join(f"- {statement.wordings[0]}" for statement in statements)
-    prompt = messages(ground.question)
-    prompt[-1]["content"] = f"Findings:\n{facts}\n\nQuestion: {ground.question.text}\nAnswer from the findings only."
+    facts = [statement.wordings[0] for statement in statements]
+    prompt = messages(ground.question, with_findings(facts, ground.question.text))
     struck, first = 0, True
     for sentence in split_sentences(model.stream(prompt, max_new_tokens=220, halted=halted)):
         claim = check_sentence(sentence, ground)
@@ -115,9 +112,10 @@ def _judge(text: str, statement: Statement, ground: Ground) -> Claim:
     )
 
 
-def messages(question: Question) -> list[Message]:
-    """The conversation as the language model sees it; what the user typed stays in the user's turns."""
-    turns: list[Message] = [{"role": "system", "content": SYSTEM}]
-    for turn in question.history[-2:]:
-        turns += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
-    return [*turns, {"role": "user", "content": question.text}]
+def messages(question: Question, turn: str | None = None) -> list[Message]:
+    """The conversation as the language model sees it; what the user typed stays in the user's turns.
+
+    `turn` is the last of them, the bare question where it is None.
+    """
+    earlier = [(one.question, one.answer) for one in question.history]
+    return [*dialogue(earlier, question.text if turn is None else turn)]
