@@ -14,6 +14,8 @@ from slides.errors import PathcopilotError, UsageError
 
 from .commands import evaluate
 from .commands.adapt import adapt
+from .commands.index import index as make_index
+from .commands.index import similar
 from .commands.pretrain import pretrain
 from .process import prepare_process
 
@@ -362,6 +364,8 @@ def _fail(message: str) -> NoReturn:
 
 app.add_typer(evaluate.app)
 app.command()(adapt)
+app.command("index")(make_index)
+app.command()(similar)
 app.command()(pretrain)
 
 if __name__ == "__main__":

@@ -126,13 +126,15 @@ class Eye:
         except RegionUnreadable as error:
             return Observation(slide.name, view, slide.mpp, (), 0, 0, False, str(error), slide.conditions)
         notes = [*([self.note] if self.note else []), *slide.conditions, *mask.removed]
-        if (reason := _nothing_to_read(slide, view, quality)) is not None:
+        if (reason := nothing_to_read(slide, view, quality)) is not None:
             return Observation(slide.name, view, slide.mpp, quality, 0, 0, False, reason, tuple(notes))
         plan = plan_tiles(slide, view, mask, whole=whole)
         notes += plan.notes
         if slide.mpp is None and not any("µm/px" in note for note in notes):
             notes.append(NO_SCALE)
-        tiles, shades, features = yield from self._encode(slide, plan, halted)
+        # features that no head reads would only cost time
+        encoder = self.encoder if self.heads is not None else None
+        tiles, shades, features = yield from encode_fields(encoder, slide, plan, halted)
         unread = len(plan.tiles) - len(tiles)
         if unread and not halted():
             notes.append(f"{unread} of {len(plan.tiles)} fields could not be read and were left out.")
@@ -153,30 +155,6 @@ class Eye:
         return Observation(
             slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes)
         )
-
-    def _encode(
-        self, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
-    ) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:
-        """The tiles that could be read, their darkness and their features (n, d); no pixels are kept."""
-        tiles: list[Region] = []
-        shades: list[float] = []
-        features = [np.empty((0, self.encoder.dimension), np.float32)]
-        for start in range(0, len(plan.tiles), CHUNK):
-            yield Progress("looking at tissue fields", start, len(plan.tiles))
-            if halted():
-                break
-            fresh = []
-            for tile, side in zip(plan.tiles[start : start + CHUNK], plan.sizes[start : start + CHUNK], strict=True):
-                try:
-                    fresh.append(slide.read_size(tile, (side, side)))
-                except RegionUnreadable:
-                    continue
-                tiles.append(tile)
-            if fresh and self.heads is not None:  # features that nothing reads would only cost time
-                images = [Image.fromarray(picture) for picture in fresh]
-                features.append(self.encoder.encode_tiles(images, mpp=plan.mpp))
-            shades += [darkness(picture) for picture in fresh]
-        return tiles, shades, np.concatenate(features)
 
     def _read_heads(
         self,
@@ -285,7 +263,35 @@ def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
     return Eye(loaded, None, None, NO_HEADS.format(loaded.name))
 
 
-def _nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
+def encode_fields(
+    encoder: Encoder | None, slide: Slide, plan: TilePlan, halted: Callable[[], bool] = lambda: False
+) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:
+    """The tiles that could be read, their darkness and their features (n, d), none without an encoder.
+
+    No pixels are kept.
+    """
+    tiles: list[Region] = []
+    shades: list[float] = []
+    features = [np.empty((0, encoder.dimension if encoder else 0), np.float32)]
+    for start in range(0, len(plan.tiles), CHUNK):
+        yield Progress("looking at tissue fields", start, len(plan.tiles))
+        if halted():
+            break
+        fresh = []
+        for tile, side in zip(plan.tiles[start : start + CHUNK], plan.sizes[start : start + CHUNK], strict=True):
+            try:
+                fresh.append(slide.read_size(tile, (side, side)))
+            except RegionUnreadable:
+                continue
+            tiles.append(tile)
+        if fresh and encoder is not None:
+            images = [Image.fromarray(picture) for picture in fresh]
+            features.append(encoder.encode_tiles(images, mpp=plan.mpp))
+        shades += [darkness(picture) for picture in fresh]
+    return tiles, shades, np.concatenate(features)
+
+
+def nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
     """Why there is nothing to speak about, in one sentence, or None."""
     found = {item.finding.name: item.finding for item in quality}
     colour = found["stain_colour"].label if "stain_colour" in found else None

@@ -45,7 +45,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceCase:
-    """One case of the atlas: its words, and where its tiles lie in the reference."""
+    """One case of a reference: its words, where its tiles lie in it, and to whom it is owed."""
 
     title: str
     diagnosis: str
@@ -53,6 +53,8 @@ class ReferenceCase:
     category: str
     start: int
     stop: int
+    caption: str = ""
+    attribution: str = ""
 
 
 Knots = Sequence[tuple[float, float]]
@@ -94,7 +96,7 @@ class Atlas:
         self.cases = tuple(cases)
         self.projection = projection
         self.card = card
-        self._reference = reference
+        self.reference = reference
         self._neighbours = neighbours
         self._table = table
         self._axes, self._novelty = axes, novelty
@@ -105,14 +107,18 @@ class Atlas:
         Empty when the tissue is unlike all of the atlas (novelty p < 0.05): a best match always exists, and
         of a photograph it means nothing.
         """
-        if self._novelty.read(novelty_components(features, self._axes))[0] < NOVELTY_LEVEL:
+        if self.novelty(features) < NOVELTY_LEVEL:
             return ()
         components = unit(self.projection(features))
-        likeness = tile_likeness(components, self._reference, self.cases, self._neighbours).mean(axis=0)
+        likeness = tile_likeness(components, self.reference, self.cases, self._neighbours).mean(axis=0)
         best = np.argsort(-likeness, kind="stable")[: min(k, RANKS)]
         return tuple(
             self._match(len(features), rank, int(index), float(likeness[index])) for rank, index in enumerate(best)
         )
+
+    def novelty(self, features: Features) -> float:
+        """Conformal p-value in (0, 1] of a bag of n ≥ 1 tiles (n, d) against the cases: small means unlike all."""
+        return self._novelty.read(novelty_components(features, self._axes))[0]
 
     def _match(self, n: int, rank: int, index: int, similarity: float) -> Match:
         case = self.cases[index]
