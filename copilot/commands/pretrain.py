@@ -30,6 +30,8 @@ def pretrain(
 
     keep_freed_memory()
     card = run(recipe, data, out, _report, show_progress, until=until)
+    if card is None:  # one of several processes, of which the first tells
+        return
     if as_json:
         typer.echo(json.dumps(card, ensure_ascii=False))
         return

@@ -105,6 +105,7 @@ class VisionTransformer(nn.Module):
     registers : further tokens that hold no patch and are not given out
     layer_scale : where the scales of the blocks' paths begin; CaiT takes 0.1 for up to 18 blocks
     drop_path : chance that the last block's paths are dropped in training, rising linearly from 0 at the first
+    readout : length of the features after a linear layer on the class token, 0 for none
 
     Raises
     ------
@@ -121,6 +122,7 @@ class VisionTransformer(nn.Module):
         registers: int = 4,
         layer_scale: float = 0.1,
         drop_path: float = 0.0,
+        readout: int = 0,
     ) -> None:
         super().__init__()
         if width % heads or image_px % patch:
@@ -135,10 +137,12 @@ class VisionTransformer(nn.Module):
             Block(width, heads, layer_scale, drop_path * number / max(depth - 1, 1)) for number in range(depth)
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
+        self._readout = nn.Linear(width, readout) if readout else nn.Identity()
         self._start()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.forward_tokens(images)[0]
+        features: Tensor = self._readout(self.forward_tokens(images)[0])
+        return features
 
     def forward_tokens(self, images: Tensor, masked: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Class token (n, d) and patch tokens (n, p, d), row by row of the image, both after the last norm.

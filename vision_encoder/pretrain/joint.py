@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
@@ -9,13 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .criteria import sigreg, vicreg
-from .objective import Batch, Losses, Objective
+from .objective import Batch, Losses, Objective, unmasked
 from .pool import NO_LABEL
+from .processes import exact, process_count
 from .views import ViewSettings, make_views, normalised
 
 
 class JointEmbedding(Objective):
     """VICReg or SIGReg on two views, with two optional terms on the same embeddings.
+
+    With several processes the features are gathered first, and projectors and criteria see the whole batch:
+    the loss and its gradients are those of one process with all of it.
 
     Parameters
     ----------
@@ -43,37 +48,41 @@ class JointEmbedding(Objective):
         **criterion: float,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = unmasked(network)
         self._name, self._criterion = name, criterion
+        signature(vicreg if name == "vicreg" else sigreg).bind_partial(**criterion)  # a wrong setting is told now
         self._slide, self._labels, self._smoothing = slide, labels, smoothing
         self._view = ViewSettings(**(view or {}))
         self.side = self._view.side
         self.projector = _projector(dimension, tuple(projector))
         self.slide_projector = _projector(dimension, tuple(projector)) if slide else nn.Identity()
-        self.classifiers = nn.ModuleList(nn.Linear(dimension, count) for count in classes)
+        self.classifiers = nn.ModuleList(nn.Linear(dimension, count) for count in (classes if labels else ()))
         self._scale = nn.BatchNorm1d(dimension, affine=False) if labels else nn.Identity()
 
     def forward(self, batch: Batch) -> Losses:
         """Loss, and its parts `tile`, `slide` and `labels` unweighted."""
-        views = [make_views(batch.tiles, self._view, batch.generator) for _ in range(2)]
-        first, second = self.network(normalised(torch.cat(views))).chunk(2)
-        parts = {"tile": self._compare(self.projector(torch.cat([first, second])), batch.generator)}
+        with exact(batch.tiles.device):
+            planes = normalised(torch.cat([make_views(batch.tiles, self._view, batch.draws) for _ in range(2)]))
+        first, second = (batch.whole(features) for features in self.network(planes).chunk(2))
+        parts = {"tile": self._compare(self.projector(torch.cat([first, second])), batch)}
         loss = parts["tile"]
         if self._slide:
-            end = 2 * batch.pairs
+            end = 2 * batch.pairs * process_count()
             neighbours = torch.cat([first[0:end:2], second[1:end:2]])
-            parts["slide"] = self._compare(self.slide_projector(neighbours), batch.generator)
+            parts["slide"] = self._compare(self.slide_projector(neighbours), batch)
             loss = loss + self._slide * parts["slide"]
         if self._labels:
-            parts["labels"] = self._named(torch.cat([first, second]), batch.task.repeat(2), batch.label.repeat(2))
+            task, label = batch.whole(batch.task), batch.whole(batch.label)
+            parts["labels"] = self._named(torch.cat([first, second]), task.repeat(2), label.repeat(2))
             loss = loss + self._labels * parts["labels"]
         return {"loss": loss, **parts}
 
-    def _compare(self, embeddings: Tensor, generator: torch.Generator) -> Tensor:
-        first, second = embeddings.chunk(2)
-        if self._name == "vicreg":
-            return vicreg(first, second, **self._criterion)
-        return sigreg(first, second, generator, **self._criterion)  # type: ignore[arg-type]
+    def _compare(self, embeddings: Tensor, batch: Batch) -> Tensor:
+        with exact(embeddings.device):
+            first, second = embeddings.float().chunk(2)
+            if self._name == "vicreg":
+                return vicreg(first, second, **self._criterion)
+            return sigreg(first, second, batch.draws.generator, **self._criterion)  # type: ignore[arg-type]
 
     def _named(self, features: Tensor, task: Tensor, label: Tensor) -> Tensor:
         """Mean over the labelled rows of the cross-entropy of their own set's classifier."""

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from slides.errors import UsageError
 
+from .draws import Draws
+from .processes import gathered, process_count
+
 Losses = dict[str, Tensor]
 
 
@@ -19,16 +22,23 @@ class Batch:
     """What one step sees.
 
     `tiles` uint8 (b, s, s, 3); tiles 2i and 2i + 1 are of one slide for the first `pairs` pairs; `task` and
-    `label` int64 (b,), -1 where there is none; `generator` draws every random number of the step; `share`
-    in [0, 1] is how far the run is.
+    `label` int64 (b,), -1 where there is none; `draws` gives every random number of the step; `share`
+    in [0, 1] is how far the run is. With several processes these are the rows of this one.
     """
 
     tiles: Tensor
     pairs: int
     task: Tensor
     label: Tensor
-    generator: torch.Generator
+    draws: Draws
     share: float
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """Rows (b, …) of this process → of the whole batch (processes · b, …), pairs first, with gradients."""
+        if process_count() == 1:
+            return rows
+        paired, single = rows[: 2 * self.pairs], rows[2 * self.pairs :]
+        return torch.cat([gathered(paired), gathered(single)])
 
 
 class Objective(nn.Module):
@@ -47,12 +57,26 @@ class Objective(nn.Module):
         """The loss under `loss`, and its parts by name, all scalars."""
         raise NotImplementedError
 
+    def before_step(self, share: float) -> None:
+        """Called once the gradients are there: what shall not move yet loses its own here."""
+
     def after_step(self, share: float) -> None:
         """Called once the optimiser has moved: a teacher follows here."""
 
     def shipped(self) -> nn.Module:
         """The network whose weights are kept: the teacher where there is one."""
         return self.network
+
+    def card(self) -> dict[str, Any]:
+        """What the encoder's card says of this objective beside its name."""
+        return {}
+
+
+def unmasked(network: nn.Module) -> nn.Module:
+    """The network with its mask token at rest, for objectives that hide no patch: nothing would train it."""
+    if isinstance(token := getattr(network, "mask_token", None), nn.Parameter):
+        token.requires_grad_(False)
+    return network
 
 
 def build_objective(

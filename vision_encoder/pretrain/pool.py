@@ -6,6 +6,7 @@ which `slides` cuts tissue tiles. Held-out groups are kept out by `refuse_held_o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,15 @@ class TilePool:
     def __len__(self) -> int:
         return len(self.slide)
 
+    def sha256(self) -> str:
+        """A hash of slides, labels and up to 256 tiles spread evenly: another pool has another one."""
+        digest = hashlib.sha256()
+        for column in (self.slide, self.task, self.label):
+            digest.update(np.ascontiguousarray(column).tobytes())
+        for position in np.unique(np.linspace(0, len(self) - 1, 256).astype(np.int64)):
+            digest.update(self.pixels[int(position)].numpy().tobytes())
+        return digest.hexdigest()
+
 
 def pool_of_tiles(
     tiles: ReferenceTiles, side: int, tasks: Sequence[dict[str, str]] = (), progress: Progress = silent
@@ -60,16 +70,26 @@ def pool_of_tiles(
     refuse_held_out(tiles)
     pixels = np.empty((len(tiles), side, side, 3), dtype=np.uint8)
     for position in range(len(tiles)):
-        try:
-            pixels[position] = np.asarray(to_square(tiles.image(position), side))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UsageError(f"the tile '{tiles.id[position]}' cannot be decoded: leave it out of the set") from error
+        pixels[position] = decoded(tiles, position, side)
         if position % 256 == 0:
             progress("decoding tiles", position, len(tiles))
     task, label, classes = _labels(tiles, tasks)
     slides = [_slide_of(tile_id, group) for tile_id, group in zip(tiles.id, tiles.group, strict=True)]
     _, slide = np.unique(np.array(slides), return_inverse=True)
     return TilePool(torch.from_numpy(pixels), slide.astype(np.int64), task, label, classes)
+
+
+def decoded(tiles: ReferenceTiles, position: int, side: int) -> NDArray[np.uint8]:
+    """The centred square of a tile as uint8 (side, side, 3).
+
+    Raises
+    ------
+    UsageError : names the tile that cannot be decoded
+    """
+    try:
+        return np.asarray(to_square(tiles.image(position), side))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError(f"the tile '{tiles.id[position]}' cannot be decoded: leave it out of the set") from error
 
 
 def refuse_held_out(tiles: ReferenceTiles) -> None:
@@ -87,18 +107,17 @@ def refuse_held_out(tiles: ReferenceTiles) -> None:
 class Sampler:
     """Batches of positions, the same for the same seed and step: a resumed run needs no memory of the past.
 
-    Slides are drawn with the square root of their tiles as weight, none above 5 %; tiles of a slide evenly.
-    A batch holds `pairs` of two tiles of one slide; `labelled` is the share of the batch drawn from labelled
-    tiles, classes evenly.
+    Slides are drawn with the square root of their tiles as weight, none above 5 % where there are 20 or more;
+    tiles of a slide evenly. A batch holds `pairs` of two tiles of one slide; `labelled` is the share of the
+    batch drawn from labelled tiles, classes evenly. `batch` and `pairs` are of one of the `processes` that
+    share a draw.
     """
 
-    def __init__(self, pool: TilePool, batch: int, seed: int, labelled: float = 0.0) -> None:
-        self._seed = seed
+    def __init__(self, pool: TilePool, batch: int, seed: int, labelled: float = 0.0, processes: int = 1) -> None:
+        self._seed, self._processes = seed, processes
         order = np.argsort(pool.slide, kind="stable")
         self._members = np.split(order, np.flatnonzero(np.diff(pool.slide[order])) + 1)
-        weights = np.sqrt([len(members) for members in self._members])
-        weights = np.minimum(weights / weights.sum(), max(0.05, 1 / len(self._members)))
-        self._weights = weights / weights.sum()
+        self._weights = _shares(np.sqrt([len(members) for members in self._members]))
         self._cells = [
             np.flatnonzero((pool.task == task) & (pool.label == label))
             for task, count in enumerate(pool.classes)
@@ -109,15 +128,36 @@ class Sampler:
         self.pairs = (batch - self._labelled) // 2
 
     def draw(self, step: int) -> Integers:
-        """Positions (batch,): neighbours of one slide lie at 2i and 2i + 1; labelled tiles come last."""
+        """Positions (processes · batch,): neighbours of one slide at 2i and 2i + 1; labelled tiles come last."""
         rng = np.random.default_rng([self._seed, step])
-        slides = rng.choice(
-            len(self._members), size=self.pairs, replace=self.pairs > len(self._members), p=self._weights
-        )
+        pairs = self.pairs * self._processes
+        slides = rng.choice(len(self._members), size=pairs, replace=pairs > len(self._members), p=self._weights)
         chosen = [rng.choice(self._members[s], size=2, replace=len(self._members[s]) < 2) for s in slides]
-        extra = [int(rng.choice(self._cells[rng.integers(len(self._cells))])) for _ in range(self._labelled)]
+        labelled = self._labelled * self._processes
+        extra = [int(rng.choice(self._cells[rng.integers(len(self._cells))])) for _ in range(labelled)]
         positions: Integers = np.concatenate([*chosen, np.array(extra, dtype=np.int64)]).astype(np.int64)
         return positions
+
+    def rows(self, process: int) -> Integers:
+        """Which rows (batch,) of a draw a process holds: its pairs, then its labelled tiles."""
+        paired, single = 2 * self.pairs, self._labelled
+        first = 2 * self.pairs * self._processes + process * single
+        return np.concatenate(
+            [np.arange(process * paired, (process + 1) * paired), np.arange(first, first + single)]
+        ).astype(np.int64)
+
+
+def _shares(weights: NDArray[np.float64], most: float = 0.05) -> NDArray[np.float64]:
+    """Weights as shares of 1, what is above `most` given to the others in proportion."""
+    most = max(most, 1 / len(weights))
+    shares: NDArray[np.float64] = weights / weights.sum()
+    capped = np.zeros(len(weights), dtype=bool)
+    while (shares > most * (1 + 1e-9)).any():
+        capped |= shares > most * (1 + 1e-9)
+        free = 1 - most * capped.sum()
+        shares = np.where(capped, most, weights * free / max(weights[~capped].sum(), 1e-300))
+    normalised: NDArray[np.float64] = shares / shares.sum()
+    return normalised
 
 
 def _slide_of(tile_id: str, group: str) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..features import Progress
+from .draws import Draws
 from .pool import Sampler, TilePool
 from .views import ViewSettings, make_views, normalised
 
@@ -30,7 +31,7 @@ def fit_readout(
     progress: Progress,
     tiles: int = 4096,
 ) -> tuple[Tensor, Tensor]:
-    """Weight (dimension, d) and bias (dimension,) of the layer, from views of tiles drawn evenly over slides.
+    """Weight (k, d) and bias (k,) of the layer, k = min(dimension, d), from tiles drawn evenly over slides.
 
     `whitening` 0 keeps the variance of each axis, 1 makes all equal. Axes are in falling order of variance and
     their signs are fixed, so that equal features give an equal layer.
@@ -41,8 +42,8 @@ def fit_readout(
     with torch.inference_mode():
         for turn in range(-(-tiles // BATCH)):
             positions = torch.from_numpy(sampler.draw(turn))
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + turn)
-            views = make_views(pool.pixels[positions], VIEW, generator)
+            draws = Draws(torch.Generator().manual_seed(seed * 1_000_003 + turn), BATCH)
+            views = make_views(pool.pixels[positions], VIEW, draws)
             rows.append(network(normalised(views)).double().numpy())
             progress("fitting the last layer", (turn + 1) * BATCH, tiles)
     weight, bias = principal_layer(np.concatenate(rows), dimension, whitening)

@@ -23,6 +23,8 @@ class Recipe:
     tile_px : side of a tile in memory
     batch : tiles a step and process; `labelled` the share of them drawn from labelled tiles
     rate, projector_rate : peak learning rates of the encoder and of everything else
+    decay, decay_end : weight decay at the start, and at the end of a cosine; the same all along without the second
+    decay_norms : whether biases, norms and scales decay too
     average : decay of the running mean of weights that is kept, 0 for none
     clip : largest norm of the gradient
     checkpoint, watch : steps between checkpoints, and between looks at RankMe and the k-NN probe
@@ -48,6 +50,8 @@ class Recipe:
     projector_rate: float = 1e-3
     warm_up: float = 0.05
     decay: float = 1e-4
+    decay_end: float | None = None
+    decay_norms: bool = True
     average: float = 0.99
     clip: float = 3.0
     checkpoint: int = 25
@@ -82,6 +86,18 @@ def read_recipe(path: Path) -> Recipe:
         key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()
     }
     recipe = Recipe(name=path.stem, sha256=hashlib.sha256(content).hexdigest(), **values)
-    if recipe.batch < 2 or recipe.batch % 2 or recipe.steps < 1:
-        raise UsageError(f"the recipe {path.name} needs an even batch of 2 or more and at least one step")
+    for entry in fields(Recipe):
+        if not _fits(getattr(recipe, entry.name), str(entry.type)):
+            raise UsageError(f"in the recipe {path.name} '{entry.name}' is no {entry.type}: see the files in recipes")
+    if recipe.batch < 2 or recipe.batch % 2 or min(recipe.steps, recipe.checkpoint, recipe.watch) < 1:
+        raise UsageError(f"the recipe {path.name} needs an even batch, and steps, checkpoint and watch of at least 1")
     return recipe
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value is of an annotation of `Recipe`, by its outer type."""
+    if kind.endswith("| None") and value is None:
+        return True
+    outer: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool, "dict": dict, "tuple": tuple}
+    wanted = outer[kind.partition("[")[0].partition(" ")[0]]
+    return isinstance(value, wanted) and (kind == "bool" or not isinstance(value, bool))

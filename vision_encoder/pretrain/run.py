@@ -15,7 +15,7 @@ from ..networks import build_network
 from ..reference_tiles import Column, ReferenceTiles, attribution, load_reference_tiles
 from ..shipped import write_trained
 from .objective import Objective, build_objective
-from .pool import TilePool, pool_of_tiles
+from .pool import TilePool, decoded, pool_of_tiles
 from .readout import fit_readout
 from .recipe import Recipe, read_recipe
 from .start import dimension_of, starting_network
@@ -24,6 +24,7 @@ from .views import CENTRE, HALF_RANGE
 from .watch import Watch
 
 WATCHED_PER_GROUP = 4
+WATCHED_PX = 224
 
 
 def pretrain(
@@ -33,10 +34,11 @@ def pretrain(
     report: Report,
     progress: Progress,
     until: int | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Trains, or goes on training, and writes `encoder.safetensors` and its card into `out`.
 
-    Returns the card. `until` ends this call at an earlier step than the recipe's last; the next call goes on.
+    Returns the card; of several processes (torchrun, accelerate launch) the first alone writes, and the others
+    return None. `until` ends this call at an earlier step than the recipe's last; the next call goes on.
 
     Raises
     ------
@@ -47,8 +49,9 @@ def pretrain(
     except ImportError as error:
         raise SetupError('pretraining needs: pip install -c constraints.txt "pathcopilot[train]"') from error
     recipe = read_recipe(recipe_path)
+    _make(out)
     tiles = load_reference_tiles(data, recipe.rename)
-    chosen = tiles.where(tiles.permissive & (tiles.split == "train") & np.isin(tiles.downsample, recipe.downsamples))
+    chosen = learned_tiles(tiles, recipe)
     if len(chosen) < recipe.batch:
         raise UsageError(f"only {len(chosen)} permissive training tiles under --data: fewer than one batch")
     pool = pool_of_tiles(chosen, recipe.tile_px, recipe.task, progress)
@@ -56,7 +59,12 @@ def pretrain(
     objective = build_objective(network, dimension_of(network), pool.classes, recipe.objective)
     trainer = Trainer(recipe, objective, pool, _watch(recipe, objective, tiles), out, report)
     trainer.run(until)
-    return _write(recipe, trainer, pool, chosen, out, progress)
+    return _write(recipe, objective, trainer, pool, chosen, out, progress) if trainer.is_first else None
+
+
+def learned_tiles(tiles: ReferenceTiles, recipe: Recipe) -> ReferenceTiles:
+    """The tiles that a recipe learns from: permissive terms, split `train`, the recipe's magnifications."""
+    return tiles.where(tiles.permissive & (tiles.split == "train") & np.isin(tiles.downsample, recipe.downsamples))
 
 
 def _watch(recipe: Recipe, objective: Objective, tiles: ReferenceTiles) -> Watch | None:
@@ -68,12 +76,18 @@ def _watch(recipe: Recipe, objective: Objective, tiles: ReferenceTiles) -> Watch
     if not kept:
         return None
     seen = tiles.where(np.array(sorted(kept)))
-    pixels = np.stack([np.asarray(seen.image(row).resize((224, 224))) for row in range(len(seen))])
+    pixels = np.stack([decoded(seen, row, WATCHED_PX) for row in range(len(seen))])
     return Watch(torch.from_numpy(pixels), objective.side, seen.group, seen.source, seen.tissue)
 
 
 def _write(
-    recipe: Recipe, trainer: Trainer, pool: TilePool, chosen: ReferenceTiles, out: Path, progress: Progress
+    recipe: Recipe,
+    objective: Objective,
+    trainer: Trainer,
+    pool: TilePool,
+    chosen: ReferenceTiles,
+    out: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
     settings = dict(recipe.network_settings)
     if recipe.network == "efficientnet_lite0":
@@ -83,13 +97,13 @@ def _write(
     state = network.state_dict()
     if recipe.readout:
         weight, bias = fit_readout(network, pool, recipe.readout, recipe.whitening, recipe.seed, progress)
-        settings["readout"] = recipe.readout
+        settings["readout"] = len(bias)
         state |= {"_readout.weight": weight, "_readout.bias": bias}
     arrays = {name: value.half().numpy() for name, value in state.items()}
     card: dict[str, Any] = {
         "network": recipe.network,
         "settings": settings,
-        "dimension": recipe.readout or dimension_of(network),
+        "dimension": settings.get("readout") or dimension_of(network),
         "tile_px": 224,
         "mpp": None,
         "mean": [CENTRE] * 3,
@@ -108,9 +122,23 @@ def _write(
         "held_out": "every group of the split `dev`, and every tile whose terms are not permissive",
         "watched": trainer.history,
         "attribution": attribution(chosen.source),
+        **objective.card(),
     }
-    write_trained(out, "encoder", arrays, card)
-    return card
+    try:
+        return {"sha256": write_trained(out, "encoder", arrays, card), **card}
+    except OSError as error:
+        raise UsageError(
+            f"the encoder could not be written ({error.strerror}): make room and run the command again, "
+            "it goes on from the checkpoint"
+        ) from error
+
+
+def _make(out: Path) -> None:
+    """The output folder, made before hours of work rather than after."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {out.name} cannot be made ({error.strerror}): give another --out") from error
 
 
 def _counts(values: Column) -> dict[str, int]:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .draws import Draws
+
 # Optical density of haematoxylin, eosin and DAB per channel, Ruifrok & Johnston 2001.
 STAINS = torch.tensor([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 CENTRE, HALF_RANGE = 127 / 255, 128 / 255
@@ -41,32 +43,25 @@ class ViewSettings:
     sigma: tuple[float, float] = (0.3, 1.2)
 
 
-def make_views(tiles: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
-    """One view of each tile: uint8 (n, s, s, 3) → float32 (n, 3, side, side) in [0, 1].
-
-    Random numbers are drawn on the CPU, so that one seed makes the same views on every device.
-    """
+def make_views(tiles: Tensor, settings: ViewSettings, draws: Draws) -> Tensor:
+    """One view of each tile: uint8 (n, s, s, 3) → float32 (n, 3, side, side) in [0, 1]."""
     planes = tiles.permute(0, 3, 1, 2).float() / 255
-    planes = _squares(planes, settings, generator)
-    planes = _stained(planes, settings, generator)
-    grey = _uniform(generator, len(planes)) < settings.grey
+    planes = _squares(planes, settings, draws)
+    planes = _stained(planes, settings, draws)
+    grey = draws.uniform() < settings.grey
     mean = planes.mean(dim=1, keepdim=True).expand_as(planes)
     planes = torch.where(grey.to(planes.device)[:, None, None, None], mean, planes)
-    return _blurred(planes, settings, generator).clamp(0, 1)
+    return _blurred(planes, settings, draws).clamp(0, 1)
 
 
-def _uniform(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.rand(*shape, generator=generator)
-
-
-def _squares(planes: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
+def _squares(planes: Tensor, settings: ViewSettings, draws: Draws) -> Tensor:
     """A random square of each tile, turned and mirrored at random: affine maps of the output's grid."""
     count = len(planes)
     low, high = settings.crop
-    share = torch.sqrt(low + (high - low) * _uniform(generator, count))
-    centre = (2 * _uniform(generator, count, 2) - 1) * (1 - share)[:, None]
-    quarter = torch.randint(4, (count,), generator=generator)
-    mirror = torch.where(_uniform(generator, count) < 0.5, -1.0, 1.0)
+    share = torch.sqrt(low + (high - low) * draws.uniform())
+    centre = (2 * draws.uniform(2) - 1) * (1 - share)[:, None]
+    quarter = draws.integers(4)
+    mirror = torch.where(draws.uniform() < 0.5, -1.0, 1.0)
     cosine = torch.tensor([1.0, 0.0, -1.0, 0.0])[quarter] * share
     sine = torch.tensor([0.0, 1.0, 0.0, -1.0])[quarter] * share
     maps = torch.stack([cosine * mirror, -sine, centre[:, 0], sine * mirror, cosine, centre[:, 1]], dim=1)
@@ -74,11 +69,11 @@ def _squares(planes: Tensor, settings: ViewSettings, generator: torch.Generator)
     return F.grid_sample(planes, grid.to(planes.device), padding_mode="reflection", align_corners=False)
 
 
-def _stained(planes: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
-    count, device = len(planes), planes.device
-    factor = 1 + settings.stain * (2 * _uniform(generator, count, 3) - 1)
-    added = settings.offset * (2 * _uniform(generator, count, 3) - 1)
-    brightness = 1 + settings.light * (2 * _uniform(generator, count) - 1)
+def _stained(planes: Tensor, settings: ViewSettings, draws: Draws) -> Tensor:
+    device = planes.device
+    factor = 1 + settings.stain * (2 * draws.uniform(3) - 1)
+    added = settings.offset * (2 * draws.uniform(3) - 1)
+    brightness = 1 + settings.light * (2 * draws.uniform() - 1)
     # One 3 × 3 matrix a tile: into stains, scaled, and back into optical density.
     maps = torch.linalg.inv(STAINS) @ torch.diag_embed(factor) @ STAINS
     shift = added @ STAINS
@@ -87,11 +82,11 @@ def _stained(planes: Tensor, settings: ViewSettings, generator: torch.Generator)
     return torch.exp(-density.clamp(min=0)) * brightness.to(device)[:, None, None, None]
 
 
-def _blurred(planes: Tensor, settings: ViewSettings, generator: torch.Generator) -> Tensor:
-    count, device = len(planes), planes.device
-    chosen = _uniform(generator, count) < settings.blur
+def _blurred(planes: Tensor, settings: ViewSettings, draws: Draws) -> Tensor:
+    device = planes.device
+    chosen = draws.uniform() < settings.blur
     low, high = settings.sigma
-    sigma = low + (high - low) * _uniform(generator, count)
+    sigma = low + (high - low) * draws.uniform()
     rows = chosen.nonzero()[:, 0]
     if len(rows) == 0:
         return planes
