@@ -57,7 +57,7 @@ class Recipe:
     checkpoint: int = 25
     watch: int = 50
     least_rank: float = 0.8
-    readout: int = 256
+    readout: int = 128
     whitening: float = 0.5
     task: tuple[dict[str, str], ...] = ()
     rename: dict[str, dict[str, str]] = field(default_factory=dict)

