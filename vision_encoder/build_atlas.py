@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from .features import Progress, silent, tile_features
 from .novelty import ALL, CASES, novelty_axes, novelty_components, novelty_without_own_group
 from .projection import Projection, principal_axes, unit
 from .recipe import run_recipe
-from .reference_tiles import ReferenceTiles, attribution, training_tiles
+from .reference_tiles import ATTRIBUTION, ReferenceTiles, attribution, slide_descriptions, training_tiles
 from .retrieval import RANKS, ReferenceCase, tile_likeness
 from .shipped import WEIGHTS, write_trained
 
@@ -62,7 +62,7 @@ def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     # Compared as shipped, in half precision.
     projection = Projection(mean.astype(np.float32), axes.astype(np.float32))
     components = unit(projection(features[chosen]))
-    cases, kept = _cases(tiles, settings["tiles_per_case"], settings["seed"])
+    cases, kept = _cases(tiles, slide_descriptions(data), settings["tiles_per_case"], settings["seed"])
     reference = components[kept].astype(np.float16)
     progress("agreement on cases left out", 0, 1)
     units = units_of(tiles.group, tiles.kind, _kinds(tiles))
@@ -91,7 +91,9 @@ def build(recipe: Path, data: Path, progress: Progress = silent, out: Path = WEI
     return write_trained(out, "atlas", arrays, card)
 
 
-def _cases(tiles: ReferenceTiles, at_most: int, seed: int) -> tuple[list[ReferenceCase], Positions]:
+def _cases(
+    tiles: ReferenceTiles, captions: Mapping[str, str], at_most: int, seed: int
+) -> tuple[list[ReferenceCase], Positions]:
     """Cases, and the positions of their reference tiles, case by case.
 
     A whole-slide case is a case; single tiles of one set and disease stand together as one.
@@ -117,6 +119,8 @@ def _cases(tiles: ReferenceTiles, at_most: int, seed: int) -> tuple[list[Referen
                 category=tiles.category[first],
                 start=start,
                 stop=start + len(order),
+                caption=captions.get(tiles.id[first].rpartition("/")[0], ""),
+                attribution=ATTRIBUTION.get(tiles.source[first], ""),
             )
         )
         kept.append(np.sort(order))

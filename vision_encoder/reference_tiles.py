@@ -194,6 +194,15 @@ def as_group(source: str, group: str) -> str:
     return group if group.startswith("TCGA-") else f"{source}/{group}"
 
 
+def slide_descriptions(data: Path) -> dict[str, str]:
+    """By the beginning of a tile's id (`atlas/case/slide`): one line on what the case shows, where there is one."""
+    path = data / "atlas" / "slides.csv"
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {f"atlas/{row['case']}/{row['slide']}": row["description"] for row in csv.DictReader(file)}
+
+
 def _atlas_rows(folder: Path) -> list[dict[str, Any]]:
     if not (folder / "slides.csv").is_file():
         return []

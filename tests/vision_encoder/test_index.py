@@ -25,6 +25,7 @@ from vision_encoder.index import (
     tile_features_of,
     write_index,
 )
+from vision_encoder.reference_tiles import load_reference_tiles, slide_descriptions
 from vision_encoder.retrieval import ReferenceCase, load_atlas
 
 from ..conftest import paint_tissue
@@ -150,6 +151,14 @@ def test_the_shipped_cases_are_an_index_too() -> None:
     assert all(item.case.attribution for item in found)
     likeness = [item.similarity for item in found]
     assert likeness == sorted(likeness, reverse=True)
+
+
+def test_every_slide_of_the_atlas_has_a_line_to_show_with_its_tiles(shared_data: Path) -> None:
+    described = slide_descriptions(shared_data)
+    tiles = load_reference_tiles(shared_data, {})
+    cases = {tile_id.rpartition("/")[0] for tile_id in tiles.id[tiles.kind == "cases"]}
+    assert cases <= set(described)
+    assert sum(bool(described[case]) for case in cases) > 0.5 * len(cases)
 
 
 def test_the_verbs_make_and_search_an_index(generated_slide: Path, tmp_path: Path, capsys, monkeypatch) -> None:
