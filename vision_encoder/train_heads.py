@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from slides.errors import UsageError
 
-from .bags import Positions, draw_bags, units_of
+from .bags import Positions, Unit, draw_bags, units_of
 from .catalog import load_encoder
 from .encoder import Encoder
 from .features import Progress, encode_all, silent, tile_features
 from .fit_heads import View, choose_penalty, fit_linear
 from .held_out import HeldOut, fit_scale
+from .label_split import is_unnamed
 from .negatives import negatives
 from .novelty import CASES, novelty_axes, novelty_components, novelty_without_own_group
 from .projection import Projection, principal_axes
@@ -195,10 +196,12 @@ def _train_head(
     units = units_of(tiles.group, tiles.kind, labels)
     views = [view.among(chosen) for view in material.views]
     balance = settings["balance"]
-    penalty, logits = choose_penalty(views, labels, tiles.group, units, settings)
+    fresh = _fresh(units, tiles, settings.get("encoder_learned", ()))
+    penalty, logits = choose_penalty(views, labels, tiles.group, [units[number] for number in fresh], settings)
     fitted = fit_linear(views, labels, tiles.group, penalty, balance)
     weight, bias = _on_features(fitted, material.whitened)
-    bags = list(draw_bags(units, tiles.downsample, DRAWS, settings["seed"]))
+    drawn = draw_bags(units, tiles.downsample, DRAWS, settings["seed"])
+    bags = [bag for bag in drawn if bag[1] in fresh]
     scale = fit_scale(logits, bags, units, balance)
     reference, novelty, of_cases = _novelty(material, chosen)
     composition = bool(head.get("composition"))
@@ -220,6 +223,16 @@ def _train_head(
         "novelty": held_out.novelty_scores(),
     }
     return row, {"weight": weight, "bias": bias, "reference": reference.astype(np.int32)}
+
+
+def _fresh(units: Sequence[Unit], tiles: ReferenceTiles, learned: Sequence[str]) -> list[int]:
+    """Numbers of the units whose label the encoder was never told: those a head may be calibrated on."""
+    fresh = [
+        number
+        for number, unit in enumerate(units)
+        if tiles.source[unit.tiles[0]] not in learned or is_unnamed(unit.group)
+    ]
+    return fresh or list(range(len(units)))
 
 
 def _on_features(

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+EARLY, EARLY_CHANNELS = 4, 40
+"""The block after which early features are read, and the channels of its maps."""
 DIMENSION = 1280
 """Length of a feature: the channels of the head before its pooling."""
 
@@ -96,10 +99,11 @@ class EfficientNetLite0(nn.Module):
     """Images (n, 3, h, w) float in about [-1, 1] → features (n, 1280); any h, w from 32 up.
 
     `folded` builds it as `fold_batch_norms` leaves it: convolutions with biases, no batch norms. `readout`
-    adds a linear layer to that many features after the pooling.
+    adds a linear layer to that many features after the pooling; `early` appends as many features from the
+    means and deviations of the maps after block `EARLY`, which still hold colour and sharpness.
     """
 
-    def __init__(self, folded: bool = False, readout: int = 0) -> None:
+    def __init__(self, folded: bool = False, readout: int = 0, early: int = 0) -> None:
         super().__init__()
         self.folded = folded
         self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2, bias=folded)
@@ -119,14 +123,26 @@ class EfficientNetLite0(nn.Module):
         self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1, bias=folded)
         self._bn1 = _batch_norm(DIMENSION, folded)
         self._readout = nn.Linear(DIMENSION, readout) if readout else nn.Identity()
+        self._readout_early = nn.Linear(2 * EARLY_CHANNELS, early) if early else None
 
     def forward(self, x: Tensor) -> Tensor:
+        deep, early = self.pooled(x)
+        features: Tensor = self._readout(deep)
+        if self._readout_early is None:
+            return features
+        return torch.cat([features, self._readout_early(early)], dim=1)
+
+    def pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled maps before the last layer: of the head (n, 1280), of block `EARLY` (n, 80)."""
         x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
-        for block in self._blocks:
+        early = x
+        for number, block in enumerate(self._blocks):
             x = block(x)
+            if number == EARLY:
+                flat = x.flatten(2)
+                early = torch.cat([flat.mean(dim=2), (flat.var(dim=2) + 1e-6).sqrt()], dim=1)
         x = F.relu6(self._bn1(self._conv_head(x)), inplace=True)
-        features: Tensor = self._readout(x.mean(dim=(2, 3)))
-        return features
+        return x.mean(dim=(2, 3)), early
 
 
 def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:

@@ -20,6 +20,7 @@ from torch import Tensor
 from slides.errors import UsageError
 
 from ..features import Progress, silent
+from ..label_split import is_unnamed
 from ..preprocess import to_square
 from ..reference_tiles import ReferenceTiles
 
@@ -172,7 +173,8 @@ def _labels(tiles: ReferenceTiles, tasks: Sequence[dict[str, str]]) -> tuple[Int
     counts: list[int] = []
     for number, wanted in enumerate(tasks):
         column: NDArray[Any] = getattr(tiles, wanted["column"])
-        rows = np.flatnonzero((tiles.source == wanted["source"]) & (column != ""))
+        named = np.array([not is_unnamed(group) for group in tiles.group])
+        rows = np.flatnonzero((tiles.source == wanted["source"]) & (column != "") & named)
         names = sorted(set(column[rows]))
         task[rows] = number
         label[rows] = [names.index(name) for name in column[rows]]

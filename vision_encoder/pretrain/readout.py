@@ -10,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..features import Progress
+from ..networks.efficientnet_lite0 import EfficientNetLite0
 from .draws import Draws
 from .pool import Sampler, TilePool
 from .views import ViewSettings, make_views, normalised
@@ -23,37 +24,47 @@ VIEW = ViewSettings(side=224, crop=(0.4, 0.95), stain=0.25, offset=0.04, grey=0.
 
 
 def fit_readout(
-    network: nn.Module,
+    network: EfficientNetLite0,
     pool: TilePool,
-    dimension: int,
+    deep: int,
+    early: int,
     whitening: float,
     seed: int,
     progress: Progress,
     tiles: int = 4096,
-) -> tuple[Tensor, Tensor]:
-    """Weight (k, d) and bias (k,) of the layer, k = min(dimension, d), from tiles drawn evenly over slides.
+) -> dict[str, Tensor]:
+    """Weights and biases of the last layers, by their names in the network, from views of tiles.
 
-    `whitening` 0 keeps the variance of each axis, 1 makes all equal. Axes are in falling order of variance and
-    their signs are fixed, so that equal features give an equal layer.
+    Tiles are drawn evenly over slides. `deep` and `early` are the lengths of the two parts of a feature, 0 for
+    none of it; `whitening` 0 keeps the variance of each axis, 1 makes all equal.
     """
     sampler = Sampler(pool, BATCH, seed)
     network.eval()
-    rows = []
+    rows: list[list[NDArray[np.float64]]] = [[], []]
     with torch.inference_mode():
         for turn in range(-(-tiles // BATCH)):
             positions = torch.from_numpy(sampler.draw(turn))
             draws = Draws(torch.Generator().manual_seed(seed * 1_000_003 + turn), BATCH)
             views = make_views(pool.pixels[positions], VIEW, draws)
-            rows.append(network(normalised(views)).double().numpy())
+            for part, kept in zip(network.pooled(normalised(views)), rows, strict=True):
+                kept.append(part.double().numpy())
             progress("fitting the last layer", (turn + 1) * BATCH, tiles)
-    weight, bias = principal_layer(np.concatenate(rows), dimension, whitening)
-    return torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+    state = {}
+    for name, length, kept in (("_readout", deep, rows[0]), ("_readout_early", early, rows[1])):
+        if length:
+            weight, bias = principal_layer(np.concatenate(kept), length, whitening)
+            state[f"{name}.weight"] = torch.from_numpy(weight).float()
+            state[f"{name}.bias"] = torch.from_numpy(bias).float()
+    return state
 
 
 def principal_layer(
     features: NDArray[np.float64], dimension: int, whitening: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight (dimension, d) and bias (dimension,) from features (n, d); the mean variance of an output is 1."""
+    """Weight (dimension, d) and bias (dimension,) from features (n, d); the mean variance of an output is 1.
+
+    Axes are in falling order of variance and their signs are fixed, so that equal features give an equal layer.
+    """
     mean = features.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov(features.T))
     values, axes = values[::-1][:dimension], axes[:, ::-1][:, :dimension]

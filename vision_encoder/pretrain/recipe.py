@@ -29,8 +29,8 @@ class Recipe:
     clip : largest norm of the gradient
     checkpoint, watch : steps between checkpoints, and between looks at RankMe and the k-NN probe
     least_rank : the run stops when RankMe falls below this share of its peak
-    readout : length of the features after a last layer of principal axes, 0 for none; `whitening` of it in
-        [0, 1]
+    readout : length of the features after a last layer of principal axes, 0 for none; `early` as many more
+        from an early stage; `whitening` of both in [0, 1]
     """
 
     name: str
@@ -58,6 +58,7 @@ class Recipe:
     watch: int = 50
     least_rank: float = 0.8
     readout: int = 128
+    early: int = 32
     whitening: float = 0.5
     task: tuple[dict[str, str], ...] = ()
     rename: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from slides.errors import SetupError, UsageError
 
 from ..features import Progress
 from ..networks import build_network
+from ..networks.efficientnet_lite0 import EfficientNetLite0
 from ..reference_tiles import Column, ReferenceTiles, attribution, load_reference_tiles
 from ..shipped import write_trained
 from .objective import Objective, build_objective
@@ -95,15 +96,14 @@ def _write(
     network = build_network(recipe.network, **settings)
     network.load_state_dict({name: value.cpu() for name, value in trainer.weights().items()})
     state = network.state_dict()
-    if recipe.readout:
-        weight, bias = fit_readout(network, pool, recipe.readout, recipe.whitening, recipe.seed, progress)
-        settings["readout"] = len(bias)
-        state |= {"_readout.weight": weight, "_readout.bias": bias}
+    if isinstance(network, EfficientNetLite0) and (recipe.readout or recipe.early):
+        state |= fit_readout(network, pool, recipe.readout, recipe.early, recipe.whitening, recipe.seed, progress)
+        settings |= {"readout": recipe.readout, "early": recipe.early}
     arrays = {name: value.half().numpy() for name, value in state.items()}
     card: dict[str, Any] = {
         "network": recipe.network,
         "settings": settings,
-        "dimension": settings.get("readout") or dimension_of(network),
+        "dimension": dimension_of(build_network(recipe.network, **settings).eval()),
         "tile_px": 224,
         "mpp": None,
         "mean": [CENTRE] * 3,
