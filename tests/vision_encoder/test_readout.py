@@ -55,3 +55,23 @@ def test_a_network_with_a_readout_is_the_one_without_and_a_linear_layer() -> Non
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(longer(x), longer._readout(bare(x)), atol=1e-6)
+
+
+def test_early_features_stand_after_the_deep_ones_and_do_not_change_them() -> None:
+    torch.manual_seed(1)
+    deep, both = EfficientNetLite0(readout=8).eval(), EfficientNetLite0(readout=8, early=4).eval()
+    both.load_state_dict(deep.state_dict(), strict=False)
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert both(x).shape == (2, 12)
+        assert torch.equal(both(x)[:, :8], deep(x))
+
+
+def test_early_features_tell_a_blurred_picture_from_a_sharp_one_by_more_than_noise() -> None:
+    torch.manual_seed(1)
+    network = EfficientNetLite0().eval()
+    sharp = torch.rand(8, 3, 64, 64)
+    soft = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
+    with torch.no_grad():
+        one, other = network.pooled(sharp)[1], network.pooled(soft)[1]
+    assert ((one.mean(dim=0) - other.mean(dim=0)).abs() > 2 * one.std(dim=0)).any()

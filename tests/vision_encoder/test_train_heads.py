@@ -14,6 +14,7 @@ from vision_encoder import load_encoder
 from vision_encoder.bags import draw_bags, tile_weights, unit_weights, units_of
 from vision_encoder.build_atlas import build
 from vision_encoder.heads import load_heads
+from vision_encoder.label_split import is_unnamed
 from vision_encoder.reference_tiles import load_reference_tiles
 from vision_encoder.retrieval import load_atlas
 from vision_encoder.train_heads import train
@@ -122,6 +123,24 @@ def test_a_recipe_run_again_makes_the_same_files(data: Path, tmp_path: Path) -> 
     assert heads.names == ("stain", "organ")
     assert heads["organ"].classes == ("colon", "liver")
     assert heads.card["tiles"] == 48
+
+
+def test_a_head_is_calibrated_only_on_groups_whose_label_the_encoder_never_learned(data: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "heads.toml"
+    recipe.write_text('encoder_learned = ["made"]\n' + HEADS, encoding="utf-8")
+    train(recipe, data, out=tmp_path)
+    tiles = load_reference_tiles(data, {})
+    learned_from = tiles.where(tiles.permissive & (tiles.split == "train"))
+    unnamed = {group for group in learned_from.group if is_unnamed(group)}
+    assert 0 < len(unnamed) < len(set(learned_from.group))
+    row = next(row for row in load_heads(load_encoder(), tmp_path).card["heads"] if row["name"] == "organ")
+    assert len(row["novelty"]["1"]["all"]) == len(unnamed)
+    assert row["groups"] == len(set(learned_from.group))
+
+
+def test_a_third_of_groups_is_unnamed() -> None:
+    share = np.mean([is_unnamed(f"set/{number}") for number in range(3000)])
+    assert 0.30 < share < 0.37
 
 
 def test_the_trained_head_tells_the_held_out_groups_apart(data: Path, tmp_path: Path) -> None:
