@@ -52,6 +52,45 @@ def encoder_command(
     typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
 
 
+@app.command("chat")
+def chat_command(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Further names of --suite.", show_default=False)
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME...",
+            help="Suites to run, all without it: choice, image, open, support, abstention, pressure, context, "
+            "legality, several, magnification, paraphrase, injection.",
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that holds tiles/ and atlas/.")] = None,
+    language: Annotated[str, typer.Option(help="Language model, as for ask.")] = "embedded",
+    encoder: Annotated[str, typer.Option(help="Vision encoder, as for ask.")] = "embedded",
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions, or pictures, a suite takes at most.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.md", help="Write the model card: rows side by side.")
+    ] = None,
+) -> None:
+    """What the chat answers on held-out pictures, suite by suite, each figure beside its baselines."""
+    from copilot.evaluation.card import card
+    from copilot.evaluation.report import evaluate_chat, summary
+    from copilot.evaluation.run import named_suites
+
+    if out is not None and not out.resolve().parent.is_dir():
+        raise UsageError(f"the folder of {out.name} does not exist: make it first")
+    chosen = named_suites([*(suite or []), *(names or [])])
+    results = evaluate_chat(chosen, data, language, encoder, limit=limit, compare=out is not None, progress=_progress)
+    _progress("", 0, 0)
+    if out is not None:
+        from slides.files import write_atomically
+
+        write_atomically(out, card(results))
+    typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
+
+
 def _training_card(name: str) -> dict[str, Any] | None:
     """What the card beside the weights of `embedded`, or of a folder, states of their training."""
     from vision_encoder.local_encoder import CARD

@@ -1,0 +1,1 @@
+"""What the copilot is measured by: suites of questions, each scored beside its baselines with intervals over groups."""
