@@ -1,0 +1,42 @@
+"""Clinical context: the same picture without, with fitting and with contradictory words of the request."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from ..answering import exchange
+from ..conversation import Conversation
+from ..grammar import Rules, read_rules, say
+from ..grounding import Asked
+from ..material import Material, sources_of
+from ..phrases.questions import RULES as QUESTIONS
+from ..phrases.questions import ask
+
+RULES: Rules = read_rules("contexts")
+INTENTS = ("describe", "organ", "organ", "category", "category", "tests", "tissue")
+
+
+def context(material: Material) -> Iterator[Conversation]:
+    """Three conversations a picture: context withheld, given, contradictory."""
+    pool = [one for one in material.histology if one.label("organ") and not one.altered]
+    organs = sorted({one.label("organ") for one in pool})
+    for number, record in enumerate(material.in_turn("context", pool)):
+        draw = material.draw("context", number)
+        intent = draw.choice(INTENTS)
+        own, other = record.label("organ"), draw.choice([name for name in organs if name != record.label("organ")])
+        for organ in ("", own, other):
+            request = _request(organ, draw) if organ else None
+            text = ask(intent, draw)
+            if request is not None and draw.random() < 0.6:  # people write the request into the question
+                text = f"{say(QUESTIONS, 'clinical', draw, context=request)} {text}"
+            asked = Asked(text, (record,), request)
+            if (said := exchange(material, asked, draw)) is not None:
+                yield Conversation("context", (said,), (record.picture,), sources_of([record]))
+
+
+def _request(organ: str, draw: random.Random) -> str:
+    """A request that names the organ, as forms have it."""
+    return say(
+        RULES, "request", draw, organ=organ, age=str(draw.randint(19, 88)), days=str(draw.randint(2, 40))
+    ).rstrip(".")

@@ -1,0 +1,67 @@
+"""What every builder draws on: records, tables, the copilot's grounding, and seeded turns."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from .conversation import Conversation
+from .grammar import seeded
+from .grounding import Grounding
+from .knowledge import Knowledge
+from .record import Record
+
+KNOWLEDGE, WORDS = "knowledge", "own words"
+"""Sources that are no pictures: the knowledge tables, and sentences of this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The sources of a build. `verbatim` is the share of facts that an answer says as they stand in the prompt."""
+
+    records: tuple[Record, ...]
+    knowledge: Knowledge
+    grounding: Grounding
+    seed: int
+    verbatim: float = 0.25
+    turns: dict[str, int] = field(default_factory=dict)
+
+    def draw(self, *names: str | int) -> random.Random:
+        """A generator of this build that depends on the names alone."""
+        return seeded(self.seed, *names)
+
+    @property
+    def histology(self) -> tuple[Record, ...]:
+        """Usable records of tissue as it is, not blurred."""
+        return tuple(
+            one
+            for one in self.records
+            if one.usable and one.altered != "blurred" and one.label("stain") not in ("not histology", "cytology")
+        )
+
+    def in_turn(self, builder: str, records: Sequence[Record]) -> Iterator[Record]:
+        """The records again and again, group by group in turn, so that no patient fills a builder; none of none."""
+        by_group: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            by_group[record.picture.group].append(record)
+        groups = sorted(by_group)
+        self.draw(builder, "groups").shuffle(groups)
+        for group in groups:
+            self.draw(builder, group).shuffle(by_group[group])
+        round_number = 0
+        while groups:
+            for group in groups:
+                own = by_group[group]
+                yield own[round_number % len(own)]
+            round_number += 1
+
+
+Builder = Callable[[Material], Iterator[Conversation]]
+"""Conversations without end, or until the source is used up; the build takes as many as the recipe wants."""
+
+
+def sources_of(records: Sequence[Record], *more: str) -> tuple[str, ...]:
+    """The sources behind a conversation, each once: of its pictures, and others."""
+    return tuple(dict.fromkeys([*(record.picture.source for record in records), *more]))
