@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from instruction_data.prompt import dialogue, with_findings
+from instruction_data.prompt import SYSTEM, dialogue, with_findings
 
 from .answer import Checked, Claim, Question, Saying
 from .check import Ground, check_sentence, split_sentences
 from .language.model import LanguageModel, Message
 from .statements import Statement
+
+__all__ = ["SYSTEM", "Wording", "messages", "speak"]
 
 Wording = Literal["slots", "free"]
 
