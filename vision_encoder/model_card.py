@@ -62,8 +62,9 @@ def _opening(heads: HeadSet) -> list[str]:
         "Made by `python -m vision_encoder.evaluate heads --data DIR --out docs/model_cards/heads.md`; "
         "nothing here is written by hand.",
         "",
-        f"Encoder `{card['encoder']['name']}` (weights {card['encoder']['sha256'][:12]}): ImageNet features, "
-        "not histology. Heads: ridge multinomial regressions on them, "
+        f"Encoder `{card['encoder']['name']}` (weights {card['encoder']['sha256'][:12]}), see the card of the "
+        "encoder. Where that encoder learned labels of a set, only groups it was never told of choose penalties and "
+        "calibrate. Heads: ridge multinomial regressions on its features, "
         f"`vision_encoder/weights/heads.safetensors` {card['sha256'][:12]}, made by `recipes/{card['recipe']}` "
         f"({card['recipe_sha256'][:12]}) from {card['tiles']} permissive tiles of {card['groups']} groups "
         f"(data {card['data_sha256'][:12]}).",
