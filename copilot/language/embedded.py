@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from slides.errors import SetupError
 
+from .adapter import Adapter, shipped_adapter
 from .convert import GGUF_SHA256, Precision, convert
 from .decoding import LocalModel
 
 NAME = "SmolLM2-135M-Instruct"
 
 
-def load_embedded(precision: Precision | None = None) -> LocalModel:
+def load_embedded(
+    precision: Precision | None = None, *, adapter: Adapter | None = None, tuned: bool = True
+) -> LocalModel:
     """The embedded model, converted first where that was not done at set-up.
 
-    `precision` None takes what this processor multiplies fastest. Raises `SetupError` without the weights.
+    `precision` None takes what this processor multiplies fastest. `adapter` None takes the one that ships, where
+    one does; with `tuned` False the weights are as published. Raises `SetupError` without the weights, or for an
+    adapter of another model.
     """
+    if adapter is None and tuned:
+        adapter = shipped_adapter()
+    if adapter is not None and adapter.base_sha256 != GGUF_SHA256:
+        raise SetupError(f"the adapter {adapter.name} was tuned on another model than {NAME}: tune it again")
     folder = convert(precision or native_precision())
     from safetensors import SafetensorError
 
@@ -22,7 +31,9 @@ def load_embedded(precision: Precision | None = None) -> LocalModel:
     from .tokens import ChatML
 
     try:
-        return LocalModel(NAME, GGUF_SHA256, LlamaNetwork(folder), ChatML(folder / "tokenizer.json"))
+        network = LlamaNetwork(folder, adapter)
+        name, sha256 = (NAME, GGUF_SHA256) if adapter is None else (f"{NAME} ({adapter.name})", adapter.sha256)
+        return LocalModel(name, sha256, network, ChatML(folder / "tokenizer.json"))
     except (SafetensorError, KeyError, ValueError) as error:
         raise SetupError("the converted language model is damaged: run `pathcopilot doctor --prepare`") from error
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,28 +15,32 @@ from slides.files import sha256_of
 
 from .decoding import LocalModel
 from .model import Message
-from .tokens import complete_characters
+from .tokens import complete_characters, encode_around
 from .transformers_network import TransformersNetwork
 
 if TYPE_CHECKING:
     import torch
 
+    from .adapter import Adapter
+
 QUANTISED_FIX = 'pip install -c constraints.txt "pathcopilot[quantised]"'
+TUNED_FIX = 'pip install -c constraints.txt "pathcopilot[tune]"'
 
 
-def load_hub(name: str, *, quantise: str | None = None) -> LocalModel:
+def load_hub(name: str, *, quantise: str | None = None, adapter: Adapter | None = None) -> LocalModel:
     """The chat model of a folder or of a hub name; nothing is ever downloaded.
 
-    `quantise` "4bit" stores the weights as NF4 (Dettmers et al. 2023) through bitsandbytes.
+    `quantise` "4bit" stores the weights as NF4 (Dettmers et al. 2023) through bitsandbytes. An `adapter` is put
+    on by peft: merged into whole weights, beside quantised ones.
 
     Raises
     ------
-    SetupError : the model is not on this machine, or a package for it is missing
+    SetupError : the model is not on this machine, a package for it is missing, or the adapter is another model's
     UsageError : the model is no chat model, or `quantise` is unknown
     """
     if quantise not in (None, "4bit"):
         raise UsageError(f"unknown quantisation {quantise}: only 4bit is there")
-    folder = _folder(name)
+    folder = model_folder(name)
     let_transformers_import()
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -46,11 +50,17 @@ def load_hub(name: str, *, quantise: str | None = None) -> LocalModel:
     here = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokens = TemplateTokens(AutoTokenizer.from_pretrained(folder, **here), Path(name).name)
-        model = AutoModelForCausalLM.from_pretrained(folder, **here, **_placement(quantise))
+        model = AutoModelForCausalLM.from_pretrained(folder, **here, **placement(quantise))
     except (OSError, ValueError, SafetensorError) as error:
-        raise SetupError(f"{Path(name).name} cannot be loaded: {_first_line(error)}") from error
+        raise SetupError(f"{Path(name).name} cannot be loaded: {first_line(error)}") from error
     tokens.ends |= _ends(model.generation_config.eos_token_id)
-    return LocalModel(Path(name).name, weights_sha256(folder), TransformersNetwork(model), tokens)
+    shown, sha256 = Path(name).name, weights_sha256(folder)
+    if adapter is not None:
+        if adapter.base_sha256 != sha256:
+            raise SetupError(f"the adapter {adapter.name} was tuned on another {shown} than the one on this machine")
+        model = _adapted(model, adapter, keep_apart=quantise is not None)
+        shown, sha256 = f"{shown} ({adapter.name})", adapter.sha256
+    return LocalModel(shown, sha256, TransformersNetwork(model), tokens)
 
 
 class TemplateTokens:
@@ -65,23 +75,37 @@ class TemplateTokens:
         if not tokenizer.chat_template:
             raise UsageError(f"{name} has no chat template, so it is no chat model: take its instruct version")
         self._tokenizer = tokenizer
-        self.ends = _ends(tokenizer.eos_token_id)
-        control = sorted((t.content for t in tokenizer.added_tokens_decoder.values() if t.special), key=len)
+        special = {number: token.content for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        control = sorted(special.values(), key=len)
         self._control = re.compile("|".join(map(re.escape, reversed(control))) or "(?!)")
+        self.end = self._closing(special)
+        self.ends = _ends(tokenizer.eos_token_id) | {self.end}
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], pictures: Sequence[Sequence[int]] = ()) -> list[int]:
         from jinja2 import TemplateError
 
         turns: list[Message] = [{**turn, "content": self._control.sub("", turn["content"])} for turn in messages]
         try:
-            return self._render(turns)
+            text = self._render(turns)
         except TemplateError:  # a template that knows no system turn (Gemma): it becomes the head of the question
-            return self._render(_without_system(turns))
+            text = self._render(_without_system(turns))
+        return encode_around(text, self._encode, iter(pictures))
 
-    def _render(self, turns: Sequence[Message]) -> list[int]:
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    def _render(self, turns: Sequence[Message], *, ask: bool = True) -> str:
+        text: str = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
+        return text
+
+    def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def _closing(self, special: Mapping[int, str]) -> int:
+        """The control token that the template sets behind an answer; the end of a text where it sets none."""
+        said = "Yes."
+        text = self._render([{"role": "user", "content": "Is it?"}, {"role": "assistant", "content": said}], ask=False)
+        behind = self._encode(text[text.rindex(said) + len(said) :])
+        closing: int = next((number for number in behind if number in special), self._tokenizer.eos_token_id)
+        return closing
 
     def reply(self, text: str) -> tuple[list[int], list[int]]:
         encoding = self._tokenizer(
@@ -92,6 +116,18 @@ class TemplateTokens:
     def text(self, ids: Sequence[int]) -> str:
         said: str = self._tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return said
+
+
+def _adapted(model: Any, adapter: Adapter, *, keep_apart: bool) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise SetupError(f"an adapter needs peft: {TUNED_FIX}") from error
+    try:
+        adapted = PeftModel.from_pretrained(model, str(adapter.folder))
+    except (ValueError, RuntimeError) as error:
+        raise SetupError(f"the adapter {adapter.name} does not fit its model: {first_line(error)}") from error
+    return adapted if keep_apart else adapted.merge_and_unload()
 
 
 def weights_sha256(folder: Path) -> str:
@@ -110,7 +146,8 @@ def _file_sha256(file: Path) -> str:
     return sha256_of(file)
 
 
-def _folder(name: str) -> Path:
+def model_folder(name: str) -> Path:
+    """The folder of a model on this machine, by path or by hub name; raises `UsageError` or `SetupError`."""
     if (Path(name).expanduser() / "config.json").is_file():
         return Path(name).expanduser()
     if Path(name).expanduser().exists():
@@ -126,14 +163,22 @@ def _folder(name: str) -> Path:
         ) from error
 
 
-def _placement(quantise: str | None) -> dict[str, Any]:
+def placement(quantise: str | None, *, training: bool = False) -> dict[str, Any]:
+    """Precision, device and quantisation for `from_pretrained`; raises `SetupError` where a package is missing.
+
+    For `training` on a CPU weights are float32, since adapters are too small for bfloat16's steps.
+    """
     import torch
 
     from .embedded import native_precision
 
     gpu = torch.cuda.is_available()
-    dtype: torch.dtype = torch.bfloat16 if gpu else getattr(torch, native_precision())
     device = "cuda" if gpu else "cpu"
+    if gpu and training:  # each process on the card that its launcher gave it
+        from accelerate import PartialState
+
+        device = f"cuda:{PartialState().local_process_index}"
+    dtype: torch.dtype = torch.bfloat16 if gpu else getattr(torch, "float32" if training else native_precision())
     if quantise is None:
         return {"dtype": dtype} | ({"device_map": device} if gpu else {})
     if not all(importlib.util.find_spec(package) for package in ("bitsandbytes", "accelerate")):
@@ -168,5 +213,6 @@ def _without_system(turns: Sequence[Message]) -> list[Message]:
     return [{"role": "user", "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of what another library says, for an error of one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

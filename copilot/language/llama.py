@@ -14,11 +14,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as nn
 from safetensors import safe_open
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .adapter import Adapter
 
 _GROWTH = 512  # tokens by which the cache grows
 
@@ -26,13 +30,15 @@ _GROWTH = 512  # tokens by which the cache grows
 class LlamaNetwork:
     """Weights mapped from a folder of safetensors, and the tokens seen so far.
 
+    An `adapter` is merged into the weights; those it changes are then held in memory.
+
     Attributes
     ----------
     context : longest text in tokens
     length : tokens in the cache
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, adapter: Adapter | None = None) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.context: int = config["max_position_embeddings"]
         self.length = 0
@@ -44,6 +50,10 @@ class LlamaNetwork:
         with safe_open(folder / "model.safetensors", framework="pt") as file:
             # Mapped, not copied: pages are read when first used and shared between processes.
             self._weights: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if adapter is not None:
+            from .adapter import merge
+
+            merge(self._weights, adapter)
         self._embedding = self._weights["model.embed_tokens.weight"]
         theta: float = config["rope_parameters"]["rope_theta"]
         angles = theta ** -(torch.arange(0, self._width, 2, dtype=torch.float32) / self._width)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from slides.errors import UsageError
 
+from .adapter import is_adapter, read_adapter
 from .model import LanguageModel
+
+EMBEDDED = ("embedded", "untuned")
 
 
 def load_language(name: str = "embedded", *, quantise: str | None = None) -> LanguageModel:
@@ -12,7 +17,8 @@ def load_language(name: str = "embedded", *, quantise: str | None = None) -> Lan
 
     Parameters
     ----------
-    name : "embedded", a model folder, a hub name in the local cache, or `http://127.0.0.1:PORT/v1[#MODEL]`
+    name : "embedded", "untuned" (the embedded one as published), a model folder, a folder written by
+        `pathcopilot tune`, a hub name in the local cache, or `http://127.0.0.1:PORT/v1[#MODEL]`
     quantise : "4bit" for NF4 weights in this process, None for the precision that the processor is fastest in
 
     Raises
@@ -26,12 +32,15 @@ def load_language(name: str = "embedded", *, quantise: str | None = None) -> Lan
         if quantise:
             raise UsageError("a server quantises its own model: leave --quantise out")
         return RemoteModel(name)
-    if name == "embedded":
+    adapter = None
+    if is_adapter(folder := Path(name).expanduser()):
+        adapter = read_adapter(folder)
+    if name in EMBEDDED or (adapter is not None and adapter.base in EMBEDDED):
         from .embedded import load_embedded
 
         if quantise:
             raise UsageError("the embedded model is small as it is: --quantise is for another --language")
-        return load_embedded()
+        return load_embedded(adapter=adapter, tuned=name != "untuned")
     from .hub import load_hub
 
-    return load_hub(name, quantise=quantise)
+    return load_hub(name if adapter is None else adapter.base, quantise=quantise, adapter=adapter)

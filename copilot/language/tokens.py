@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from slides.errors import SetupError
 
 from .model import Message
+
+PICTURE = "\ufffc"
+"""Stands in a message where the visual tokens of a picture go."""
 
 _CUT = "\ufffd"  # what decoding gives for a character whose last bytes are still to come
 
@@ -19,12 +22,17 @@ class Tokens(Protocol):
     Attributes
     ----------
     ends : tokens at which a reply is over
+    end : the one of them that closes a reply in the chat template
     """
 
     ends: frozenset[int]
+    end: int
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Tokens of the conversation, up to where the assistant's reply starts."""
+    def prompt(self, messages: Sequence[Message], pictures: Sequence[Sequence[int]] = ()) -> list[int]:
+        """Tokens of the conversation, up to where the assistant's reply starts.
+
+        The signs `PICTURE` in the messages become the tokens `pictures`, in order; one too many is left out.
+        """
         ...
 
     def reply(self, text: str) -> tuple[list[int], list[int]]:
@@ -49,12 +57,13 @@ class ChatML:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.encode_special_tokens = True
         self._start, self._end, nothing = map(self._control, ("<|im_start|>", "<|im_end|>", "<|endoftext|>"))
-        self.ends = frozenset({self._end, nothing})
+        self.ends, self.end = frozenset({self._end, nothing}), self._end
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
+    def prompt(self, messages: Sequence[Message], pictures: Sequence[Sequence[int]] = ()) -> list[int]:
         ids: list[int] = []
+        slots = iter(pictures)
         for message in messages:
-            turn = self._encode(f"{message['role']}\n{message['content']}")
+            turn = encode_around(f"{message['role']}\n{message['content']}", self._encode, slots)
             ids += [self._start, *turn, self._end, *self._encode("\n")]
         return [*ids, self._start, *self._encode("assistant\n")]
 
@@ -74,6 +83,15 @@ class ChatML:
     def _encode(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
+
+
+def encode_around(text: str, encode: Callable[[str], list[int]], slots: Iterator[Sequence[int]]) -> list[int]:
+    """Tokens of a text whose signs `PICTURE` are the next of the slots; the text between them is split by itself."""
+    first, *others = text.split(PICTURE)
+    ids = list(encode(first))
+    for piece in others:
+        ids += [*next(slots, ()), *encode(piece)]
+    return ids
 
 
 def complete_characters(spans: Sequence[tuple[int, int]], length: int) -> list[int]:
