@@ -17,6 +17,7 @@ from .commands.adapt import adapt
 from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.pretrain import pretrain
+from .commands.tune import tune
 from .process import prepare_process
 
 if TYPE_CHECKING:
@@ -367,6 +368,7 @@ app.command()(adapt)
 app.command("index")(make_index)
 app.command()(similar)
 app.command()(pretrain)
+app.command()(tune)
 
 if __name__ == "__main__":
     main()
