@@ -111,7 +111,7 @@ def index_slides(
             with open_slide(path) as slide:
                 regions, features = tile_features_of(encoder, slide)
         except PathcopilotError as error:
-            notes.append(f"{path.name} is not in the index: {error}")
+            notes.append(f"{path.name} is not in the index: {str(error).removeprefix(f'{path.name}: ')}")
             continue
         case = ReferenceCase(path.name, "", "", "", 0, 0, caption=path.stem)
         found.append((case, features, [region.xywh for region in regions]))

@@ -26,7 +26,7 @@ from slides.errors import SetupError, UsageError
 from .duplicates import near_identical, thumbnail
 from .features import Progress, silent
 from .preprocess import to_rgb
-from .reference_tiles import ReferenceTiles
+from .reference_tiles import ReferenceTiles, as_group
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 TRAIN = ("train", "training", "")
@@ -125,7 +125,10 @@ def _parquet_rows(path: Path, columns: Columns) -> Iterator[dict[str, Any]]:
     present, rows = read_parquet(path)
     _require(path, columns, present, "jpeg")
     for number, row in enumerate(rows):
-        yield _row(str(row.get("id") or f"{path.stem} row {number}"), row, columns, row["jpeg"] or b"")
+        found = _row(str(row.get("id") or f"{path.stem} row {number}"), row, columns, row["jpeg"] or b"")
+        if row.get("dataset") and found["group"]:
+            found["group"] = as_group(str(row["dataset"]), found["group"])
+        yield found
 
 
 def read_parquet(path: Path) -> tuple[set[str], list[dict[str, Any]]]:
