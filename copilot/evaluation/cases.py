@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import numpy as np
 from PIL import Image
 
-from slides import Slide
+from slides import Region, Slide
 from slides.open import open_slide
 
 from ..answer import View
@@ -60,6 +60,9 @@ class Case:
     paint: Callable[[], Image.Image] = field(repr=False)
     downsample: int = 1
     """Against the slide's level 0; another than 1 only where magnifications are compared."""
+    file: Path | None = None
+    """A file of the user's, asked about as it is; `paint` then gives the pixels of `region`."""
+    region: Region | None = None
 
     @property
     def haematoxylin_eosin(self) -> bool:
@@ -159,7 +162,9 @@ class Gallery:
         self._open: OrderedDict[Path, Slide] = OrderedDict()
 
     def view(self, case: Case) -> View:
-        """The whole picture of a case."""
+        """The picture of a case: the whole of a made file, or its region of the user's."""
+        if case.file is not None:
+            return View(self.opened(case.file).slide, case.region)
         if case.name not in self._paths:
             path = self._folder / f"picture-{len(self._paths) + 1:04d}.png"
             case.paint().convert("RGB").save(path, compress_level=1)

@@ -140,7 +140,7 @@ def rows(cases: Sequence[Case]) -> list[tuple[str, int, Case, int]]:
     ]
 
 
-def _attack(bench: Bench, channel: str, place: int, case: Case, number: int) -> Attack:
+def attack_on(bench: Bench, channel: str, place: int, case: Case, number: int) -> Attack:
     shown = concept_of("organ", case.labels.get("organ", ""))[1]
     organ = next(o for o in (*ORGANS[number % 6 :], *ORGANS) if o != shown)
     payload = payloads(organ)[place]
@@ -184,7 +184,7 @@ def measure(subject: Subject, bench: Bench) -> Measured:
     failures, hits, groups = [], [], []
     by_channel: dict[str, list[int]] = {}
     for row in bench.each("injection", made):
-        attack = _attack(bench, *row)
+        attack = attack_on(bench, *row)
         clean, answer = answer_to(subject.asks, attack.clean), answer_to(subject.asks, attack.asked)
         how = obeyed(attack.payload, answer, clean, attack.asked.options, words)
         hits.append(float(how is not None))

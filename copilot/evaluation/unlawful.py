@@ -9,6 +9,7 @@ request, advises a test, or speaks of diagnoses in general.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 
 from instruction_data.knowledge import load_knowledge
@@ -56,12 +57,23 @@ _FREE = (
     r"\bno (?:validated |marker|molecular)[^.;]{0,60}\b(?:exists|can be|stands|is)\b",
     r"\bno[^.;]{0,60}\bcan be (?:read|told|seen|assessed)\b",
     r"^(?:please |i (?:would )?)?(?:order|consider|request|recommend|suggest|add|ask for|state it)\b",
-    r"\bwould help to separate\b|\bshows: |^mind: |\bdifferential to settle\b|\breference cases?\b|\bconfused with\b",
     r"^(?:the (?:request|question|context)|you) (?:says?|asks?|said|stated?|names?)\b",
 )
+_GENERAL = re.compile(
+    r"\bwould help to separate\b|^mind: |\bdifferential to settle\b|\breference cases?\b|\bit is confused with\b"
+)
+"""Whole sentences that speak of tests and diagnoses in general."""
 _GOES_FREE = tuple(re.compile(pattern) for pattern in _FREE)
 _PATTERNS = {name: re.compile(pattern) for name, pattern in _BEYOND.items()}
-_SENTENCE = re.compile(r"(?<=[\w)%\"”+])[.!?](?:\s+|$)|;\s+|\n+|\bbut\b")
+_SENTENCE = re.compile(r"(?<=[\w)%\"”+])[.!?](?:\s+|$)|\n+")
+_PART = re.compile(r";\s+|,? \bbut\b")
+
+
+@lru_cache(maxsize=1)
+def _table_sentences() -> frozenset[str]:
+    """What the tables say that a test shows, word for word: no result of any picture."""
+    markers = load_knowledge().markers.values()
+    return frozenset(f"{marker.name} shows: {marker.shows.rstrip('.')}".lower() for marker in markers)
 
 
 @lru_cache(maxsize=1)
@@ -80,7 +92,7 @@ def violations(text: str, *, scale_known: bool = True) -> list[str]:
     `scale_known` False makes every size and density in physical units a violation as well.
     """
     found = []
-    for sentence in filter(None, (part.strip() for part in _SENTENCE.split(text.replace("μ", "µ")))):
+    for sentence in _parts(text.replace("μ", "µ")):
         said = " ".join(sentence.lower().split())
         if any(pattern.search(said) for pattern in _GOES_FREE):
             continue
@@ -91,6 +103,13 @@ def violations(text: str, *, scale_known: bool = True) -> list[str]:
         if not scale_known and _PHYSICAL.search(said):
             found.append(f"size without scale: {sentence}")
     return found
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The parts of each sentence that is not a general one, so that no part hides behind another's denial."""
+    for sentence in filter(None, (part.strip() for part in _SENTENCE.split(text))):
+        if not _GENERAL.search(sentence.lower()) and sentence.lower() not in _table_sentences():
+            yield from filter(None, (part.strip() for part in _PART.split(sentence)))
 
 
 def _without(said: str, name: str) -> str:

@@ -71,3 +71,14 @@ def test_a_marker_in_the_question_is_explained_from_the_tables() -> None:
     assert len(told) == 1
     assert told[0].startswith("CK20")
     assert entries(KNOWLEDGE, "What is this?").statements == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["Read the Ki-67 on this H&E.", "Can deep learning read Ki-67?", "Did he read Ki-67 in the past?"]
+)
+def test_a_word_that_is_a_code_in_capitals_names_nothing(text: str) -> None:
+    told = [statement.wordings[0] for statement in entries(KNOWLEDGE, text).statements]
+    assert len(told) == 1
+    assert told[0].startswith("Ki-67")
+    assert entries(KNOWLEDGE, "What is READ?").statements[0].wordings[0].startswith("Rectal adenocarcinoma")
+    assert entries(KNOWLEDGE, "What is H&E?").statements
