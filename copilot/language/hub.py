@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,7 +125,9 @@ def _adapted(model: Any, adapter: Adapter, *, keep_apart: bool) -> Any:
     except ImportError as error:
         raise SetupError(f"an adapter needs peft: {TUNED_FIX}") from error
     try:
-        adapted = PeftModel.from_pretrained(model, str(adapter.folder))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going
+            adapted = PeftModel.from_pretrained(model, str(adapter.folder))
     except (ValueError, RuntimeError) as error:
         raise SetupError(f"the adapter {adapter.name} does not fit its model: {first_line(error)}") from error
     return adapted if keep_apart else adapted.merge_and_unload()

@@ -39,6 +39,7 @@ def write_adapter(out: Path, student: Any, card: Mapping[str, Any]) -> dict[str,
     files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     whole = {**card, "files": files, "bytes": sum(map(len, contents.values()))}
     try:
+        out.mkdir(parents=True, exist_ok=True)
         (out / CARD).unlink(missing_ok=True)
         for name, content in contents.items():
             write_atomically(out / name, content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from instruction_data.conversation import Conversation, Exchange, Part, Picture
 from tests.conftest import paint_tissue
@@ -59,6 +60,8 @@ def write_data(folder: Path, told: Sequence[Conversation] | None = None, *, pict
 
 
 TUNE = {"kind": "tune", "steps": 6, "rate": 3e-3}
+ALIGN = {"kind": "align", "steps": 4, "projector_rate": 3e-3}
+PREFER = {"kind": "prefer", "steps": 4, "rate": 1e-2}
 
 
 def write_recipe(path: Path, base: Path | str, *stages: dict[str, object], **settings: object) -> Path:
@@ -72,3 +75,24 @@ def write_recipe(path: Path, base: Path | str, *stages: dict[str, object], **set
         lines += ["[[stage]]", *(f"{name} = {json.dumps(value)}" for name, value in stage.items())]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def silent(*_: object) -> None:
+    """No progress."""
+
+
+class Bench:
+    """Tunes a tiny base by stages and settings; `out` names the folder below the bench's own."""
+
+    def __init__(self, base: Path, data: Path, place: Path) -> None:
+        self.base, self.data, self.place = base, data, place
+
+    def __call__(
+        self, *stages: dict[str, object], out: str = "out", until: int | None = None, **settings: object
+    ) -> dict[str, Any]:
+        from copilot.tuning.run import tune
+
+        recipe = write_recipe(self.place / "small.toml", self.base, *stages, **settings)
+        card = tune(recipe, self.data, self.place / out, silent, silent, until=until)
+        assert card is not None
+        return card
