@@ -30,8 +30,21 @@ USUAL: dict[str, object] = {
     "downsamples": [1],
     "rate": 1e-3,
     "readout": 0,
+    "early": 0,
 }
 OBJECTIVE: dict[str, object] = {"name": '"vicreg"', "projector": [16, 8], "view": "{ side = 32 }"}
+
+DINO: dict[str, object] = {
+    "name": '"dino"',
+    "large": "{ side = 32 }",
+    "small": "{ side = 16 }",
+    "smalls": 2,
+    "prototypes": 32,
+    "hidden": 32,
+    "bottleneck": 8,
+    "frozen": 0.1,
+    "momentum": 0.95,
+}
 
 
 @lru_cache(maxsize=4)
@@ -79,6 +92,19 @@ def write_recipe(folder: Path, network: str = VIT, objective: dict[str, object] 
     lines += [f"{name} = {value}" for name, value in (OBJECTIVE | (objective or {})).items()]
     path = folder / "tiny.toml"
     path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def dino_recipe(folder: Path, drop_path: float = 0.1, **top: object) -> Path:
+    """A recipe of self-distillation by a small transformer."""
+    network = f"""network = "vit"
+network_settings = {{ width = 24, depth = 2, heads = 2, patch = 8, image_px = 32, drop_path = {drop_path} }}"""
+    usual: dict[str, object] = {"average": 0, "decay": 0.04, "decay_end": 0.2, "decay_norms": "false"}
+    path = write_recipe(folder, network, DINO, **usual | top)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text(
+        "\n".join(line for line in lines if not line.startswith(("projector =", "view ="))), encoding="utf-8"
+    )
     return path
 
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from slides.errors import UsageError
+from vision_encoder.networks import compile_parts
 from vision_encoder.pretrain.draws import Draws
 from vision_encoder.pretrain.objective import Batch, build_objective
 
-from .pretrain_tiles import checkpoint_of, run, write_recipe, write_set
+from .pretrain_tiles import checkpoint_of, dino_recipe, run, write_recipe, write_set
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("accelerate")
@@ -68,6 +69,43 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
     assert max(farthest(a, b) for a, b in zip(*first, strict=True)) < 2e-3 * scale
     for kept in ("objective", "average"):
         assert all(farthest(one[kept][name], two[kept][name]) < 1e-5 for name in one[kept] if not is_free(name))
+
+
+@pytest.mark.slow
+def test_two_processes_distil_as_one_does(tmp_path: Path) -> None:
+    """Assignments are evened out over the whole batch, and its embeddings are kept apart as a whole."""
+    data = write_set(tmp_path / "data", groups=8)
+    states = []
+    for batch, name in ((8, "one"), (4, "two")):
+        recipe = dino_recipe(tmp_path, drop_path=0.0, batch=batch, steps=4, watch=4)
+        run(recipe, data, tmp_path / name) if name == "one" else in_two_processes(recipe, data, tmp_path / name)
+        states.append(checkpoint_of(tmp_path / name))
+    one, two = states
+    for key in ("loss", "class", "patch", "kde"):
+        assert two["history"][0][key] == pytest.approx(one["history"][0][key], rel=1e-4), key
+    first = [[entry["exp_avg"] for entry in state["optimiser"]["state"].values()] for state in states]
+    scale = max(float(moment.abs().max()) for moment in first[0])
+    assert max(farthest(a, b) for a, b in zip(*first, strict=True)) < 2e-3 * scale
+
+
+@pytest.mark.slow
+def test_compiled_networks_give_the_same_losses() -> None:
+    """Traced, with the code left to torch: what a compiler makes of it is torch's."""
+    from .test_pretrain_dino import batch as tiles
+    from .test_pretrain_dino import made
+
+    plain, compiled = made(), made()
+    compile_parts(compiled, backend="aot_eager")
+    for share in (0.1, 0.9):
+        one, other = plain(tiles(share=share)), compiled(tiles(share=share))
+        for objective, losses in ((plain, one), (compiled, other)):
+            objective.zero_grad()
+            losses["loss"].backward()
+        assert all(other[name].item() == pytest.approx(one[name].item(), rel=1e-4) for name in one)
+        for mine, theirs in zip(plain.network.parameters(), compiled.network.parameters(), strict=True):
+            assert mine.grad is not None
+            assert torch.allclose(mine.grad, theirs.grad, atol=1e-4)
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
 
 
 def is_free(name: str) -> bool:

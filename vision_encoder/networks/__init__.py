@@ -37,6 +37,16 @@ def build_network(name: str, **settings: Any) -> nn.Module:
     return network
 
 
+def compile_parts(module: nn.Module, backend: str = "inductor") -> None:
+    """Compiles the networks within a module in place, a transformer block by block, as all its blocks are one code."""
+    from .efficientnet_lite0 import EfficientNetLite0
+    from .vit import Block
+
+    for part in module.modules():
+        if isinstance(part, EfficientNetLite0 | Block):
+            part.compile(backend=backend)
+
+
 def for_inference(network: nn.Module) -> nn.Module:
     """The same function in evaluation, in the form that is quickest on a CPU; changes the network given."""
     import torch

@@ -60,9 +60,13 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """Norm, attention, scale, add; norm, layers, scale, add. In training a path is dropped with `drop`."""
 
+    drop: Tensor
+
     def __init__(self, width: int, heads: int, layer_scale: float, drop: float) -> None:
         super().__init__()
-        self.drop = drop
+        self.drops = drop > 0
+        # A tensor, as compiled code would be made anew for each block's own number.
+        self.register_buffer("drop", torch.tensor(drop), persistent=False)
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
         self.ls1 = LayerScale(width, layer_scale)
@@ -76,7 +80,7 @@ class Block(nn.Module):
 
     def _kept(self, path: Tensor) -> Tensor:
         """The path of each image, or nothing of it; what stays is scaled up, so that the mean stays."""
-        if not self.training or self.drop == 0:
+        if not (self.training and self.drops):
             return path
         stays = torch.rand(len(path), 1, 1, device=path.device) >= self.drop
         return path * stays / (1 - self.drop)
@@ -105,7 +109,6 @@ class VisionTransformer(nn.Module):
     registers : further tokens that hold no patch and are not given out
     layer_scale : where the scales of the blocks' paths begin; CaiT takes 0.1 for up to 18 blocks
     drop_path : chance that the last block's paths are dropped in training, rising linearly from 0 at the first
-    readout : length of the features after a linear layer on the class token, 0 for none
 
     Raises
     ------
@@ -122,7 +125,6 @@ class VisionTransformer(nn.Module):
         registers: int = 4,
         layer_scale: float = 0.1,
         drop_path: float = 0.0,
-        readout: int = 0,
     ) -> None:
         super().__init__()
         if width % heads or image_px % patch:
@@ -137,12 +139,10 @@ class VisionTransformer(nn.Module):
             Block(width, heads, layer_scale, drop_path * number / max(depth - 1, 1)) for number in range(depth)
         )
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self._readout = nn.Linear(width, readout) if readout else nn.Identity()
         self._start()
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self._readout(self.forward_tokens(images)[0])
-        return features
+        return self.forward_tokens(images)[0]
 
     def forward_tokens(self, images: Tensor, masked: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Class token (n, d) and patch tokens (n, p, d), row by row of the image, both after the last norm.

@@ -88,9 +88,14 @@ def build_objective(
     ------
     UsageError : no such objective, or a setting it does not have
     """
+    from .dino import SelfDistillation
     from .joint import JointEmbedding
 
-    builders: dict[str, Callable[..., Objective]] = {"vicreg": JointEmbedding, "sigreg": JointEmbedding}
+    builders: dict[str, Callable[..., Objective]] = {
+        "vicreg": JointEmbedding,
+        "sigreg": JointEmbedding,
+        "dino": SelfDistillation,
+    }
     name = settings.get("name")
     if name not in builders:
         raise UsageError(f"no objective '{name}': a recipe names one of {', '.join(builders)}")

@@ -27,6 +27,7 @@ class Recipe:
     decay_norms : whether biases, norms and scales decay too
     average : decay of the running mean of weights that is kept, 0 for none
     clip : largest norm of the gradient
+    compile : torch.compile the networks, quicker on a GPU; needs a C compiler, and minutes at the start
     checkpoint, watch : steps between checkpoints, and between looks at RankMe and the k-NN probe
     least_rank : the run stops when RankMe falls below this share of its peak
     readout : length of the features after a last layer of principal axes, 0 for none; `early` as many more
@@ -54,6 +55,7 @@ class Recipe:
     decay_norms: bool = True
     average: float = 0.99
     clip: float = 3.0
+    compile: bool = False
     checkpoint: int = 25
     watch: int = 50
     least_rank: float = 0.8

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from slides.errors import PathcopilotError, UsageError
 
+from ..networks import compile_parts
 from .checkpoint import load_checkpoint, save_checkpoint
 from .draws import Draws
 from .objective import Batch, Losses, Objective
@@ -62,6 +63,8 @@ class Trainer:
         optimiser = torch.optim.AdamW(
             _groups(objective, recipe), weight_decay=recipe.decay, fused=True if torch.cuda.is_available() else None
         )
+        if recipe.compile:
+            compile_parts(objective)
         self._objective, self._optimiser = self._accelerator.prepare(objective, optimiser)
         self._average = {name: value.clone() for name, value in self._bare().shipped().state_dict().items()}
         self._saved: int | None = None
