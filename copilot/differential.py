@@ -247,7 +247,7 @@ def _contradicted(item: Evidence, context: str, fields: int) -> str | None:
 def _narrow(finding: Finding) -> bool:
     """True where the 90 % set of a finding that names no class still rules most of them out, on familiar tissue."""
     few = 1 <= len(finding.prediction_set) <= NARROW_SET and len(finding.distribution) > 2 * NARROW_SET
-    return few and "another organ" not in finding.prediction_set and (finding.novelty or 0.0) >= FAMILIAR
+    return few and (finding.novelty or 0.0) >= FAMILIAR
 
 
 def _stains(text: str) -> frozenset[str]:
