@@ -12,6 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from slides import Evidence, Finding
@@ -198,10 +199,14 @@ def _names(entity: Entity, context: str) -> bool:
     """True when the request names the diagnosis and does not deny it."""
     words = canonical(context)
     for name in (entity.name, *entity.synonyms):
-        pattern = rf"(?<![\w-]){re.escape(canonical(name))}(?![\w-])"
-        if len(name) > 3 and (match := re.search(pattern, words)) and not _denied(words[: match.start()]):
+        if len(name) > 3 and (match := _pattern(name).search(words)) and not _denied(words[: match.start()]):
             return True
     return False
+
+
+@lru_cache(maxsize=4096)
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-]){re.escape(canonical(name))}(?![\w-])")
 
 
 def _as_meaning(entity: Entity) -> Meaning:

@@ -80,7 +80,8 @@ SCALE_UNKNOWN = tuple(
 
 def is_limit(clause: str) -> bool:
     """True when a clause (plain, lower case) is one of the closed list."""
-    return any(pattern.fullmatch(form) for pattern in LIMITS for form in (clause, MARKER.sub("\ue0ff", clause)))
+    forms = (clause, MARKER.sub("\ue0ff", clause))
+    return any(pattern.fullmatch(form) for pattern in LIMITS for form in forms)
 
 
 def says_scale_unknown(clause: str) -> bool:

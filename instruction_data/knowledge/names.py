@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -17,6 +17,8 @@ MISSPELT = 0.95
 """What a misspelt word counts against the right one."""
 ALIKE = 86.0
 """Least rapidfuzz ratio of two words (percent) that are taken for one word misspelt; shorter words must be equal."""
+REMEMBERED = 4096
+"""Words whose likes are kept."""
 
 RARE, COMMON, GRADE = 0.5, 0.25, 0.1
 """Least weight of a telling word (an organ stands in many names), of one that tells little, and of a grade."""
@@ -130,6 +132,11 @@ class NameIndex:
         counts = Counter(word for _, found in self._words for word in found)
         self._weight = {word: max(1.0 / math.log2(1.0 + count), RARE) for word, count in counts.items()}
         self._weight.update(dict.fromkeys(_COMMON, COMMON) | dict.fromkeys(_GRADES, GRADE))
+        self._with: dict[str, list[int]] = defaultdict(list)
+        for position, (_, found) in enumerate(self._words):
+            for word in found:
+                self._with[word].append(position)
+        self._near: dict[str, frozenset[str]] = {}
 
     def exact(self, text: str) -> str | None:
         """The id whose id, name or synonym is this text, spelling signs aside."""
@@ -141,11 +148,13 @@ class NameIndex:
         exact = self.exact(text)
         best: dict[str, float] = {exact: 1.0} if exact else {}
         asked = words(text)
-        if asked:
-            for id, name in self._words:
-                score = self._score(asked, name)
-                if score > best.get(id, 0.3):
-                    best[id] = score
+        # only names that share a word can score; a question asks for dozens of spans
+        sharing = {position for word in asked for other in self._likes(word) for position in self._with[other]}
+        for position in sorted(sharing):
+            id, name = self._words[position]
+            score = self._score(asked, name)
+            if score > best.get(id, 0.3):
+                best[id] = score
         return sorted(best.items(), key=lambda item: (-item[1], item[0] != exact, item[0]))[:k]
 
     def find(self, text: str) -> str | None:
@@ -168,7 +177,8 @@ class NameIndex:
         shared = asked_weight = 0.0
         left = list(name)
         for word in asked:
-            hit = word if word in left else next((other for other in left if _alike(word, other)), None)
+            likes = self._likes(word)
+            hit = word if word in left else next((other for other in left if other in likes), None)
             weight = self._weight.get(hit or word, 1.0)
             asked_weight += weight
             if hit is not None:
@@ -176,6 +186,14 @@ class NameIndex:
                 shared += weight if hit == word else MISSPELT * weight
         whole = asked_weight + sum(self._weight[word] for word in name)
         return min(2.0 * shared / whole, 0.999) if whole else 0.0
+
+    def _likes(self, word: str) -> frozenset[str]:
+        """The words of all names that may be this word, misspelt or not."""
+        if word not in self._near:
+            if len(self._near) >= REMEMBERED:
+                self._near.clear()
+            self._near[word] = frozenset(other for other in self._with if other == word or _alike(word, other))
+        return self._near[word]
 
 
 def _alike(word: str, other: str) -> bool:
