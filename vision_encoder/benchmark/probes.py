@@ -110,8 +110,9 @@ def rotated(train: NDArray[np.float32], *others: NDArray[np.float32]) -> tuple[M
     if len(train) >= train.shape[1]:
         return rows
     lengths, axes = np.linalg.eigh(rows[0] @ rows[0].T)
-    kept = lengths > 1e-10 * max(lengths[-1], 1e-12)
-    basis = rows[0].T @ (axes[:, kept] / np.sqrt(lengths[kept]))
+    kept = lengths > 1e-10 * lengths[-1]
+    kept[-1] = True  # features that never vary keep one dimension, of zeros
+    basis = rows[0].T @ (axes[:, kept] / np.sqrt(np.maximum(lengths[kept], 1e-30)))
     return tuple(part @ basis for part in rows)
 
 

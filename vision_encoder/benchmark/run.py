@@ -21,7 +21,7 @@ from .intervals import Samples, error_removed, estimate, mean_of, rounded
 from .labelled_sets import Task, main_tasks
 from .material import Material, encode, find_data, gather
 from .probes import PROBES, probe_task, task_samples
-from .robustness import SHIFTS, STAIN_SHIFTS, measure_robustness
+from .robustness import SHIFTS, STAIN_SHIFTS, Robustness, measure_robustness
 from .sources import left_out_tasks, robustness_index, source_task
 from .tables import START
 
@@ -279,7 +279,7 @@ def _diversity(bench: Bench, cases: AtlasCases) -> Results | None:
     if first is None:
         return None
     vectors = {
-        name: {f"{count} cases": arm.samples[count] for count in CASES}
+        name: {f"{count} case{'s' * (count > 1)}": arm.samples[count] for count in CASES}
         | {"gain": arm.samples[CASES[-1]] - arm.samples[CASES[0]]}
         for name, arm in arms.items()
     }
@@ -296,18 +296,28 @@ def _robustness(bench: Bench, cache: Path | None) -> Results | None:
     if not tasks:
         return None
 
-    def measure(name: str) -> dict[str, Samples]:
+    def measure(name: str) -> Robustness:
         told = _prefixed(bench.progress, name)
         return measure_robustness(bench.encoders[name], bench.features[name], bench.material.tiles, tasks, told, cache)
 
-    lost = bench.each("changed pictures", measure)
-    base = lost[START]["stain"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = {name: asdict(estimate(figures["stain"] / base)) for name, figures in lost.items()}
+    found = bench.each("changed pictures", measure)
+    lost = {name: figures.lost for name, figures in found.items()}
+    renamed = {name: figures.renamed for name, figures in found.items()}
     return {
         "sets": [task.name for task in tasks],
         "shifts": list(SHIFTS),
         "stain_shifts": {name: list(strengths) for name, strengths in STAIN_SHIFTS.items()},
         "encoders": compared(lost, bench.against),
-        "stain_ratio": ratios,
+        "renamed": compared(renamed, bench.against),
+        "stain_ratio": _stain_ratios(lost),
+        "renamed_ratio": _stain_ratios(renamed),
     }
+
+
+def _stain_ratios(vectors: Vectors) -> Results:
+    """What stain shift costs each encoder over what it costs ImageNet's; no figure where that is not above zero."""
+    base = vectors[START]["stain"]
+    if not estimate(base).low > 0:
+        return dict.fromkeys(vectors)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {name: asdict(estimate(figures["stain"] / base)) for name, figures in vectors.items()}

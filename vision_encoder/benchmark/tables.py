@@ -45,9 +45,11 @@ def overview(results: Results) -> Table:
         for row in rows:
             row += [interval(atlas["encoders"][row[0]]["figures"][name]) for name in names]
     if robust is not None:
-        header.append("stain ratio")
+        header += ["stain loss", "stain ratio", "renamed by stain", "ratio"]
         for row in rows:
-            row.append(interval(robust["stain_ratio"][row[0]]))
+            lost, renamed = (robust[key][row[0]]["figures"]["stain"] for key in ("encoders", "renamed"))
+            row += [interval(lost), interval(robust["stain_ratio"][row[0]])]
+            row += [interval(renamed), interval(robust["renamed_ratio"][row[0]])]
     if sources is not None and sources["robustness_index"] is not None:
         header.append("robustness index")
         for row in rows:
@@ -82,6 +84,17 @@ def set_rows(results: Results, probe: str) -> Table:
     means = [interval(results["probes"][name][probe]["mean"]) for name in encoders]
     gains = [gain(results["probes"][name][probe]["against"][START]["mean"]) for name in measured]
     return header, [*rows, ["mean over sets", *means, *gains]]
+
+
+def differences(results: Results, encoders: Results, names: Sequence[str], wanted: Sequence[str] = ()) -> Table:
+    """Paired differences of each measured encoder from each baseline, or from those wanted: one row a pair."""
+    rows = [
+        [name, other, *(gain(gains[figure]) for figure in names)]
+        for name, found in encoders.items()
+        for other, gains in found["against"].items()
+        if results["encoders"][name]["role"] == "measured" and (not wanted or other in wanted)
+    ]
+    return ["encoder", "against", *names], rows
 
 
 def interval(figure: Mapping[str, float | None] | None, sign: str = "") -> str:
