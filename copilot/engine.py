@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from instruction_data.knowledge import load_knowledge
 from instruction_data.prompt import SYSTEM
-from slides import Evidence, Region, SlideError, open_slide
+from slides import Evidence, Region, SlideError, UsageError, open_slide
 from vision_encoder.look import Eye, Progress, load_eye
 from vision_encoder.observation import Observation
 
@@ -79,13 +79,18 @@ class Copilot:
         """A copilot with the named models, or with a language model of your own.
 
         `heads` are HEAD.json files of `pathcopilot adapt`. Raises `SetupError` when weights are missing or
-        altered, `UsageError` for a head that does not fit.
+        altered, `UsageError` for a head that does not fit, or a language model tuned to see by another encoder.
         """
         started = time.perf_counter()
         with ThreadPoolExecutor(1, thread_name_prefix="language") as pool:  # beside the eye: both wait for the disk
             future = pool.submit(_prepared, language, quantise)
             eye = load_eye(encoder, heads)
-        return cls(eye, future.result(), wording=wording, load_seconds=time.perf_counter() - started)
+        speaker = future.result()
+        if isinstance(speaker, LocalModel) and speaker.encoder_sha256 not in ("", eye.encoder.sha256):
+            raise UsageError(
+                f"{speaker.name} was tuned to see by another encoder than {eye.encoder.name}: give that one"
+            )
+        return cls(eye, speaker, wording=wording, load_seconds=time.perf_counter() - started)
 
     @property
     def card(self) -> ModelCard:

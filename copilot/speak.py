@@ -14,7 +14,8 @@ from instruction_data.prompt import SYSTEM, dialogue, with_findings
 
 from .answer import Checked, Claim, Question, Saying
 from .check import Ground, check_sentence, split_sentences
-from .language.model import LanguageModel, Message
+from .language.model import LanguageModel, Message, sees
+from .language.pictures import Picture
 from .statements import Statement
 
 __all__ = ["SYSTEM", "Wording", "messages", "speak"]
@@ -85,8 +86,9 @@ def _slotted(
 def _freely(
     statements: Sequence[Statement], ground: Ground, model: LanguageModel, halted: Callable[[], bool]
 ) -> Iterator[Saying | Checked]:
-    facts = [statement.wordings[0] for statement in statements]
-    prompt = messages(ground.question, with_findings(facts, ground.question.text))
+    facts = [statement.wordings[0] for statement in statements] if sees(model, "records") else []
+    shown = pictures_of(ground) if sees(model, "pictures") else []
+    prompt = messages(ground.question, with_findings(facts, ground.question.text), shown)
     struck, first = 0, True
     for sentence in split_sentences(model.stream(prompt, max_new_tokens=220, halted=halted)):
         claim = check_sentence(sentence, ground)
@@ -114,10 +116,19 @@ def _judge(text: str, statement: Statement, ground: Ground) -> Claim:
     )
 
 
-def messages(question: Question, turn: str | None = None) -> list[Message]:
+def pictures_of(ground: Ground) -> list[Picture]:
+    """What was seen of each view, for a language model that takes pictures."""
+    return [Picture(one.gist, one.mpp) for one in ground.observations if one.gist is not None]
+
+
+def messages(question: Question, turn: str | None = None, pictures: Sequence[Picture] = ()) -> list[Message]:
     """The conversation as the language model sees it; what the user typed stays in the user's turns.
 
-    `turn` is the last of them, the bare question where it is None.
+    `turn` is the last of them, the bare question where it is None; `pictures` come with it.
     """
     earlier = [(one.question, one.answer) for one in question.history]
-    return [*dialogue(earlier, question.text if turn is None else turn)]
+    turns = dialogue(earlier, question.text if turn is None else turn)
+    chat: list[Message] = [{"role": one["role"], "content": one["content"]} for one in turns]
+    if pictures:
+        chat[-1]["pictures"] = pictures
+    return chat

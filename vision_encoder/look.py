@@ -152,8 +152,9 @@ class Eye:
             yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
             measures = self._measure(slide, view, plan, tiles, shades, _stain_of(stain, quality))
             found = (*heads, *likeness, *measures, *quality)
+        gist = features.mean(axis=0) if features.size else None
         return Observation(
-            slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes)
+            slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes), gist
         )
 
     def _read_heads(

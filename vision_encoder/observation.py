@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from slides import Evidence, Region
 
@@ -13,7 +16,8 @@ class Observation:
 
     `fields_seen` of `fields_available` tiles were encoded. `usable` is False when there is no
     tissue to speak about (glass, black, not histology); `reason` then says so in one sentence.
-    `notes` name what was not looked at or left out and why.
+    `notes` name what was not looked at or left out and why. `gist` is the mean feature (d,) of those tiles, None
+    where none were encoded.
     """
 
     slide: str
@@ -25,6 +29,7 @@ class Observation:
     usable: bool
     reason: str | None = None
     notes: tuple[str, ...] = ()
+    gist: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
 
     def find(self, name: str) -> Evidence | None:
         """The evidence whose finding has this name, or None."""

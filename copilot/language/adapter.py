@@ -39,6 +39,7 @@ class Adapter:
     base : the model it belongs to, as recipes name it: `embedded`, a folder or a hub name
     base_sha256 : hash of that model's weights
     scale : factor of the product of the two low-rank matrices
+    sees : whether the model is to be given `records`, `pictures` or both
     """
 
     folder: Path
@@ -48,6 +49,16 @@ class Adapter:
     base: str
     base_sha256: str
     scale: float
+    sees: tuple[str, ...]
+
+    def sight(self) -> dict[str, Any]:
+        """What `LocalModel` needs to see by this adapter; raises `SetupError` for a projector that does not fit."""
+        if PROJECTOR not in self.card["files"]:
+            return {"sees": self.sees}
+        from .projector import load_projector
+
+        projector = load_projector(self.folder / PROJECTOR, self.card["visual_tokens"])
+        return {"sees": self.sees, "projector": projector, "encoder_sha256": self.card["encoder"]["sha256"]}
 
 
 def is_adapter(folder: Path) -> bool:
@@ -70,7 +81,8 @@ def read_adapter(folder: Path) -> Adapter:
             raise wrong
         base = card["base"]
         scale = settings["lora_alpha"] / settings["r"]
-        return Adapter(folder, card, card["recipe"], card["files"][LORA], base["name"], base["sha256"], scale)
+        sees = tuple(card["sees"])
+        return Adapter(folder, card, card["recipe"], card["files"][LORA], base["name"], base["sha256"], scale, sees)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise wrong from error
 

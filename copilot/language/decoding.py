@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 from slides.errors import UsageError
 
 from .model import Message
+from .pictures import VisualTokens, with_pictures
 from .tokens import Detokenizer, Tokens
 from .trie import Node, common_prefix, to_decide, token_trie
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .projector import Projector
 
 CHUNK = 64  # tokens read between two looks at `halted`: about 0.1 s on two cores
 
@@ -32,9 +35,11 @@ class Network(Protocol):
     ----------
     context : longest text in tokens
     length : places in the cache
+    visual : numbers for visual tokens
     """
 
     context: int
+    visual: VisualTokens
 
     @property
     def length(self) -> int: ...
@@ -55,11 +60,26 @@ class LocalModel:
     ----------
     name : shown to the user
     sha256 : hash of the weights as published
+    sees : whether it is to be given `records`, `pictures` or both
+    encoder_sha256 : hash of the vision encoder whose features its projector takes, empty without one
     """
 
-    def __init__(self, name: str, sha256: str, network: Network, tokens: Tokens) -> None:
+    def __init__(
+        self,
+        name: str,
+        sha256: str,
+        network: Network,
+        tokens: Tokens,
+        *,
+        sees: Sequence[str] = ("records",),
+        projector: Projector | None = None,
+        encoder_sha256: str = "",
+    ) -> None:
         self.name = name
         self.sha256 = sha256
+        self.sees = tuple(sees)
+        self.encoder_sha256 = encoder_sha256
+        self._projector = projector
         self._network = network
         self._tokens = tokens
         self._cached: list[int] = []
@@ -68,7 +88,7 @@ class LocalModel:
 
     def read(self, messages: Sequence[Message]) -> None:
         """Reads a conversation ahead, so that a question which continues it starts sooner."""
-        self._read(self._tokens.prompt(messages), lambda: False)
+        self._read(self._prompt(messages), lambda: False)
 
     def stream(
         self,
@@ -83,7 +103,7 @@ class LocalModel:
 
         Raises `UsageError` when the conversation and its answer are longer than the model's context.
         """
-        text = self._tokens.prompt(messages)
+        text = self._prompt(messages)
         self._check_length(len(text) + max_new_tokens)
         pick = _picker(temperature, seed)
         pieces = Detokenizer(self._tokens.text)
@@ -102,7 +122,7 @@ class LocalModel:
 
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
         """Mean log-likelihood per token of each continuation as the assistant's reply."""
-        prompt = self._tokens.prompt(messages)
+        prompt = self._prompt(messages)
         replies = [self._tokens.reply(text)[0] for text in continuations]
         if not all(replies):
             raise UsageError("an empty continuation has no likelihood: leave it out")
@@ -131,7 +151,7 @@ class LocalModel:
         """
         if not wordings:
             raise UsageError("nothing to choose from: give at least one wording")
-        prompt = self._tokens.prompt(messages)
+        prompt = self._prompt(messages)
         replies, standing = zip(*(self._tokens.reply(said + wording) for wording in wordings), strict=True)
         self._check_length(len(prompt) + max(map(len, replies)))
         ends = [[place - len(said) for place in places] for places in standing]
@@ -150,6 +170,24 @@ class LocalModel:
             if halted():
                 return
             yield piece
+
+    def _prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Tokens of the conversation, those of its pictures among them where this model sees pictures."""
+        if self._projector is None or not any(turn.get("pictures") for turn in messages):
+            return self._tokens.prompt(messages)
+        import torch
+
+        turns: list[Message] = []
+        shown: list[list[int]] = []
+        for turn in messages:
+            pictures = turn.get("pictures", ())
+            content = with_pictures(turn["content"], [picture.mpp for picture in pictures])
+            turns.append({"role": turn["role"], "content": content})
+            for picture in pictures:
+                with torch.inference_mode():
+                    visual = self._projector(torch.from_numpy(picture.feature)[None])[0]
+                shown.append(self._network.visual.numbers(visual))
+        return self._tokens.prompt(turns, shown)
 
     def _decide(self, prompt: Sequence[int], replies: Sequence[list[int]], halted: Callable[[], bool]) -> int | None:
         """Index of the reply reached by taking the likelier branch at each parting, None when halted before."""

@@ -31,9 +31,10 @@ def load_embedded(
     from .tokens import ChatML
 
     try:
-        network = LlamaNetwork(folder, adapter)
-        name, sha256 = (NAME, GGUF_SHA256) if adapter is None else (f"{NAME} ({adapter.name})", adapter.sha256)
-        return LocalModel(name, sha256, network, ChatML(folder / "tokenizer.json"))
+        network, tokens = LlamaNetwork(folder, adapter), ChatML(folder / "tokenizer.json")
+        if adapter is None:
+            return LocalModel(NAME, GGUF_SHA256, network, tokens)
+        return LocalModel(f"{NAME} ({adapter.name})", adapter.sha256, network, tokens, **adapter.sight())
     except (SafetensorError, KeyError, ValueError) as error:
         raise SetupError("the converted language model is damaged: run `pathcopilot doctor --prepare`") from error
 

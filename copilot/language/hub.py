@@ -56,12 +56,12 @@ def load_hub(name: str, *, quantise: str | None = None, adapter: Adapter | None 
         raise SetupError(f"{Path(name).name} cannot be loaded: {first_line(error)}") from error
     tokens.ends |= _ends(model.generation_config.eos_token_id)
     shown, sha256 = Path(name).name, weights_sha256(folder)
-    if adapter is not None:
-        if adapter.base_sha256 != sha256:
-            raise SetupError(f"the adapter {adapter.name} was tuned on another {shown} than the one on this machine")
-        model = _adapted(model, adapter, keep_apart=quantise is not None)
-        shown, sha256 = f"{shown} ({adapter.name})", adapter.sha256
-    return LocalModel(shown, sha256, TransformersNetwork(model), tokens)
+    if adapter is None:
+        return LocalModel(shown, sha256, TransformersNetwork(model), tokens)
+    if adapter.base_sha256 != sha256:
+        raise SetupError(f"the adapter {adapter.name} was tuned on another {shown} than the one on this machine")
+    network = TransformersNetwork(_adapted(model, adapter, keep_apart=quantise is not None))
+    return LocalModel(f"{shown} ({adapter.name})", adapter.sha256, network, tokens, **adapter.sight())
 
 
 class TemplateTokens:

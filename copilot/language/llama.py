@@ -21,6 +21,8 @@ import torch.nn.functional as nn
 from safetensors import safe_open
 from torch import Tensor
 
+from .pictures import VisualTokens
+
 if TYPE_CHECKING:
     from .adapter import Adapter
 
@@ -36,6 +38,7 @@ class LlamaNetwork:
     ----------
     context : longest text in tokens
     length : tokens in the cache
+    visual : numbers for visual tokens, which `extend` takes among those of words
     """
 
     def __init__(self, folder: Path, adapter: Adapter | None = None) -> None:
@@ -59,6 +62,7 @@ class LlamaNetwork:
         angles = theta ** -(torch.arange(0, self._width, 2, dtype=torch.float32) / self._width)
         turns = torch.outer(torch.arange(self.context, dtype=torch.float32), angles).repeat(1, 2)
         self._cos, self._sin = turns.cos(), turns.sin()
+        self.visual = VisualTokens()
         self._cache = torch.empty(0)
         self._parents: list[int] = []
         self._trunk = 0  # the first tokens of the cache form one chain
@@ -74,7 +78,8 @@ class LlamaNetwork:
         with torch.inference_mode():
             depths, mask = self._place(parents)
             turn = self._cos[depths], self._sin[depths]  # 2 × (n, d)
-            hidden = self._embedding[torch.tensor(ids)].float()  # (n, width)
+            # a visual token's number is negative: some word's embedding is taken and then put right
+            hidden = self.visual.fill(ids, self._embedding[torch.tensor(ids)].float())  # (n, width)
             for layer in range(self._layers):
                 hidden = self._block(layer, hidden, start, turn, mask)
             self.length = start + len(ids)

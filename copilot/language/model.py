@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    from .pictures import Picture
 
 
 class Message(TypedDict):
-    """One turn of a chat, as chat templates know it."""
+    """One turn of a chat, as chat templates know it; `pictures` only for a model that sees them (`sees`)."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    pictures: NotRequired[Sequence[Picture]]
 
 
 class LanguageModel(Protocol):
@@ -55,3 +59,8 @@ class LanguageModel(Protocol):
         they part the model's likelihood decides. The pieces joined equal exactly one wording, unless halted.
         """
         ...
+
+
+def sees(model: LanguageModel, what: Literal["records", "pictures"]) -> bool:
+    """Whether a model is to be given findings as text, or pictures; all but tuned ones take findings alone."""
+    return what in getattr(model, "sees", ("records",))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .pictures import VisualTokens
 from .trie import common_prefix
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class TransformersNetwork:
     Attributes
     ----------
     context : longest text in tokens
+    visual : numbers for visual tokens, which `extend` takes among those of words
     """
 
     def __init__(self, model: Any) -> None:
@@ -30,6 +32,7 @@ class TransformersNetwork:
         # Without the config every layer keeps all tokens, so that any layer can be cut back;
         # windows of sliding attention are then the mask's work alone.
         self._cache = DynamicCache()
+        self.visual = VisualTokens()
         self._read = 0  # tokens in the cache
         self._ids: list[int] = []
         self._parents: list[int] = []
@@ -81,13 +84,23 @@ class TransformersNetwork:
         steps = [step for step, place in enumerate(places) if place in wanted] or [len(places) - 1]
         with torch.inference_mode():
             logits = self._model(
-                input_ids=torch.tensor([[self._ids[place] for place in places]], device=self._model.device),
+                **self._given([self._ids[place] for place in places]),
                 past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=torch.tensor(steps, device=self._model.device),
             ).logits[0]
         self._read += len(places)
         return {places[step]: line.float().cpu() for step, line in zip(steps, logits, strict=True)}
+
+    def _given(self, ids: Sequence[int]) -> dict[str, Tensor]:
+        """The tokens as the model takes them: by number, or by embedding where some are visual."""
+        import torch
+
+        words = torch.tensor([[max(number, 0) for number in ids]], device=self._model.device)
+        if min(ids) >= 0:
+            return {"input_ids": words}
+        embedded = self._model.get_input_embeddings()(words)[0].clone()
+        return {"inputs_embeds": self.visual.fill(ids, embedded)[None]}
 
     def _cut(self, length: int) -> None:
         if length < self._read:

@@ -71,4 +71,4 @@ def told(conversation: Conversation, *, facts: bool) -> list[list[Message]]:
     if not facts:
         bare = tuple(replace(exchange, facts=()) for exchange in conversation.exchanges)
         conversation = replace(conversation, exchanges=bare)
-    return [[*chat] for chat in chats(conversation)]
+    return [[{"role": turn["role"], "content": turn["content"]} for turn in chat] for chat in chats(conversation)]

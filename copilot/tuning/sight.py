@@ -1,33 +1,12 @@
-"""Visual tokens: a projector from the features of a frozen encoder, and its way into any language model.
-
-As in LLaVA (Liu et al. 2023) a picture becomes embeddings that stand among those of the words. Here it becomes
-few: its features are those of an encoder trained elsewhere, averaged over the picture's fields.
-"""
+"""The way of visual tokens into any language model of transformers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-
-class Projector(nn.Module):
-    """Features (n, d) to visual tokens (n, k, w), of the size that the embeddings of words have."""
-
-    def __init__(self, features: int, hidden: int, tokens: int, width: int, size: float = 1.0) -> None:
-        super().__init__()
-        self.tokens, self.width = tokens, width
-        self.even = nn.LayerNorm(features, elementwise_affine=False)
-        self.first = nn.Linear(features, hidden)
-        self.second = nn.Linear(hidden, tokens * width)
-        self.register_buffer("size", torch.tensor(size))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(n, d) → (n, k, w)"""
-        hidden = nn.functional.gelu(self.first(self.even(features)))  # (n, h)
-        visual: Tensor = self.second(hidden) * self.size  # (n, k·w)
-        return visual.view(-1, self.tokens, self.width)
+from ..language.projector import Projector
 
 
 def size_of_words(model: Any) -> float:

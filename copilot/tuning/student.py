@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..language.projector import Projector
 from .base import Base
 from .recipe import Kind, Recipe
-from .sight import Projector, give_sight, size_of_words
+from .sight import give_sight, size_of_words
 
 Weights = dict[str, Tensor]
 

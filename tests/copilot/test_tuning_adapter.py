@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,8 +15,11 @@ from copilot.language import adapter as adapters
 from copilot.language import embedded, load_language
 from copilot.language.adapter import read_adapter
 from copilot.language.convert import GGUF_SHA256
+from copilot.language.decoding import LocalModel
 from copilot.language.llama import LlamaNetwork
 from copilot.language.model import Message
+from copilot.language.pictures import KEPT, Picture, VisualTokens
+from copilot.language.tokens import ChatML
 from copilot.tuning.base import Base, load_base
 from copilot.tuning.recipe import Recipe, Stage
 from copilot.tuning.student import learned, student_of
@@ -36,9 +41,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: save_tiny_model(place / family, family) for family in FAMILIES}
 
 
-def stirred(base: Base) -> Any:
+def stirred(base: Base, recipe: Recipe = RECIPE, features: int | None = None) -> Any:
     """A student whose adapter changes what it says."""
-    student = student_of(base, RECIPE, None)
+    student = student_of(base, recipe, features)
     draw = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for weight in learned(student).values():
@@ -47,7 +52,11 @@ def stirred(base: Base) -> Any:
 
 
 def written(folder: Path, base: Base, **changed: str) -> Path:
-    card = {"recipe": "tests", "base": {"name": base.name, "sha256": base.sha256, **changed}}
+    card = {
+        "recipe": "tests",
+        "base": {"name": base.name, "sha256": base.sha256, **changed},
+        "sees": ["records"],
+    }
     write_adapter(folder, stirred(base), card)
     return folder
 
@@ -138,3 +147,59 @@ def test_an_adapter_names_no_path_of_this_machine(folders: dict[str, Path], tmp_
     folder = written(tmp_path / "adapter", base, name="embedded")
     for name in ("adapter.json", "adapter_config.json"):
         assert str(tmp_path.parent) not in (folder / name).read_text()
+
+
+def test_a_picture_is_seen_as_it_was_learned(folders: dict[str, Path], tmp_path: Path) -> None:
+    """What the product's networks make of a prompt with pictures is what the student made of it in training."""
+    from copilot.tuning.batches import tensors_of
+    from copilot.tuning.examples import Example, Speller
+    from copilot.tuning.losses import log_likelihoods
+
+    recipe = replace(RECIPE, sees=("records", "pictures"), visual_tokens=3, projector_width=8)
+    features = {"a": np.arange(6, dtype=np.float32), "b": np.ones(6, np.float32)}
+    asked: list[Message] = [{"role": "system", "content": "Say."}, {"role": "user", "content": "What differs?"}]
+    for family in ("embedded", *FAMILIES):
+        source = folders["llama" if family == "embedded" else family]
+        base = load_base(str(source), "")
+        student = stirred(base, recipe, 6)
+        speller = Speller(base.tokens, recipe)
+        example = Example(speller.prompt(asked, [0.5, None]), speller.reply("Nothing."), ("a", "b"))
+        batch = tensors_of([example], features, base.tokens.end)
+        with torch.no_grad():
+            learned_mean = log_likelihoods(student, batch)[0, :-1].mean().item()  # without the token that ends it
+        card = {
+            "recipe": "tests",
+            "base": {"name": base.name, "sha256": base.sha256},
+            "sees": recipe.sees,
+            "visual_tokens": 3,
+            "encoder": {"name": "embedded", "sha256": "of the encoder"},
+        }
+        write_adapter(tmp_path / family, student, card)
+        model = load_language(str(tmp_path / family))
+        if family == "embedded":
+            adapter = read_adapter(tmp_path / family)
+            tokens = ChatML(source / "tokenizer.json")
+            model = LocalModel("tiny", "", LlamaNetwork(source, adapter), tokens, **adapter.sight())
+        assert isinstance(model, LocalModel)
+        assert model.encoder_sha256 == "of the encoder"
+        shown: list[Message] = [
+            asked[0],
+            {**asked[1], "pictures": [Picture(features["a"], 0.5), Picture(features["b"], None)]},
+        ]
+        turned: list[Message] = [
+            asked[0],
+            {**asked[1], "pictures": [Picture(features["b"], 0.5), Picture(features["a"], None)]},
+        ]
+        assert model.score(shown, ["Nothing."])[0] == pytest.approx(learned_mean, abs=2e-2), family
+        assert model.score(turned, ["Nothing."])[0] != pytest.approx(learned_mean, abs=2e-2), family
+        assert "".join(model.stream(shown, max_new_tokens=5)) == "".join(model.stream(shown, max_new_tokens=5))
+
+
+def test_a_network_remembers_no_more_pictures_than_it_may() -> None:
+    held = VisualTokens()
+    first = held.numbers(torch.zeros(2, 4))
+    assert held.numbers(torch.zeros(2, 4)) == first == [-1, -2]
+    later = [held.numbers(torch.full((2, 4), float(number))) for number in range(1, KEPT + 1)]
+    assert len({number for numbers in later for number in numbers}) == 2 * KEPT
+    assert held.numbers(torch.zeros(2, 4)) != first  # forgotten, and its numbers are not given out again
+    assert torch.equal(held.fill([3, later[-1][0]], torch.ones(2, 4)), torch.tensor([[1.0] * 4, [float(KEPT)] * 4]))
