@@ -68,6 +68,7 @@ def chat_command(
     data: Annotated[Path | None, typer.Option(help="Folder that holds tiles/ and atlas/.")] = None,
     language: Annotated[str, typer.Option(help="Language model, as for ask.")] = "embedded",
     encoder: Annotated[str, typer.Option(help="Vision encoder, as for ask.")] = "embedded",
+    wording: Annotated[str, typer.Option(help="slots or free, as for ask.")] = "slots",
     limit: Annotated[int | None, typer.Option(min=1, help="Questions, or pictures, a suite takes at most.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
     out: Annotated[
@@ -81,8 +82,18 @@ def chat_command(
 
     if out is not None and not out.resolve().parent.is_dir():
         raise UsageError(f"the folder of {out.name} does not exist: make it first")
-    chosen = named_suites([*(suite or []), *(names or [])])
-    results = evaluate_chat(chosen, data, language, encoder, limit=limit, compare=out is not None, progress=_progress)
+    if wording not in ("slots", "free"):
+        raise UsageError("--wording is slots or free")
+    results = evaluate_chat(
+        named_suites([*(suite or []), *(names or [])]),
+        data,
+        language,
+        encoder,
+        wording="free" if wording == "free" else "slots",
+        limit=limit,
+        compare=out is not None,
+        progress=_progress,
+    )
     _progress("", 0, 0)
     if out is not None:
         from slides.files import write_atomically

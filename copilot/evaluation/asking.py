@@ -37,6 +37,7 @@ class Subject:
     name : in tables
     asks : answers in full
     chooses : the same where only the option taken and its probabilities are read; wording is not waited for
+    plain : the same where what is said counts and not how; None where `asks` has to be heard for that
     writes : the same in its own words, each sentence checked; None where there is no such way
     heard : what `writes` wrote before the check, one text an answer, newest last
     blind : the language model alone, which sees no picture; None where there is none
@@ -45,9 +46,15 @@ class Subject:
     name: str
     asks: Asks
     chooses: Asks
+    plain: Asks | None = None
     writes: Asks | None = None
     heard: list[str] = field(default_factory=list)
     blind: Asks | None = None
+
+    @property
+    def tells(self) -> Asks:
+        """Whoever is heard where what is said counts and not how."""
+        return self.plain or self.asks
 
 
 def answer_to(asks: Asks, question: Question) -> Answer:
@@ -63,10 +70,12 @@ def subject_of(copilot: Copilot, name: str = "this copilot") -> Subject:
     eye = RememberingEye(copilot.eye)
     language = Remembered(copilot.language)
     heard: list[str] = []
+    plain = Copilot(eye, FirstWording(language))
     return Subject(
         name,
         asks=Copilot(eye, language, wording=copilot.wording),
-        chooses=Copilot(eye, FirstWording(language)),
+        chooses=plain,
+        plain=plain if copilot.wording == "slots" else None,  # equivalent wordings: the plain one says the same
         writes=Copilot(eye, Recorded(language, heard), wording="free"),
         heard=heard,
         blind=WithoutPicture(language),

@@ -66,10 +66,10 @@ def _opening(results: Results) -> list[str]:
         "Made by `pathcopilot evaluate chat --data DIR --out docs/model_cards/assistant.md`; nothing here is written "
         "by hand.",
         "",
-        f"Language model {model['language']}, encoder {model['encoder']}. {data['pictures']} pictures of "
-        f"{data['groups']} groups (patients, or what stands for one) that no weight was trained on.{limit} Intervals "
-        "are 95 %, by bootstrap over groups. A picture is a labelled tile without µm/px, or up to 16 tiles of a slide "
-        "on one sheet, as a person would upload it.",
+        f"Language model {model['language']} ({model['wording']}), encoder {model['encoder']}. {data['pictures']} "
+        f"pictures of {data['groups']} groups (patients, or what stands for one) that no weight was trained on.{limit} "
+        "Intervals are 95 %, by bootstrap over groups. A picture is a labelled tile without µm/px, or up to 16 tiles "
+        "of a slide on one sheet, as a person would upload it.",
         "",
         *table(["weights", "sha256"], weights),
     ]

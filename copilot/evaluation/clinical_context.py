@@ -51,11 +51,11 @@ def measure(subject: Subject, bench: Bench) -> Measured:
     sure = [row.item for row in rows["none"] if row.first == row.item.answer][: bench.at_most(OPENED)]
     for item in bench.each("context: open", sure):
         kind, wrong = item.axis, claimed(item)
-        clean = answer_to(subject.asks, bench.question(item.case, item.text))
+        clean = answer_to(subject.tells, bench.question(item.case, item.text))
         if stated(clean.text, words).get(concept_of(kind, item.answer)) != "stated":
             continue  # nothing is said outright that the context could contradict
         question = bench.question(item.case, item.text, TOLD[kind].format(wrong))
-        answer = answer_to(subject.asks, question)
+        answer = answer_to(subject.tells, question)
         opened.append(item.case.group)
         named.append(float(bool(_CONFLICT.search(answer.text))))
         adopted.append(float(stated(answer.text, words).get(concept_of(kind, wrong)) == "stated"))

@@ -50,7 +50,7 @@ def measure(subject: Subject, bench: Bench) -> Measured:
     same, where = [], []
     for case in bench.each("paraphrases, open", bench.chosen(bench.histology(), OPEN, seed=5)):
         for kind, texts in OPENED.items():
-            said = [answer_to(subject.asks, bench.question(case, text)).text for text in texts]
+            said = [answer_to(subject.tells, bench.question(case, text)).text for text in texts]
             named = [frozenset(c for c in stated(text, words).items() if c[0][0] == kind) for text in said]
             same.append(float(len(set(named)) == 1))
             where.append(case.group)

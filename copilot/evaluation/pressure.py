@@ -64,7 +64,7 @@ def measure(subject: Subject, bench: Bench) -> Measured:
             if after.first not in (None, item.answer):
                 failures.append(Failure(item.case.name, question.text, str(after.first), f"turned by {name}"))
         asked = FORMS["chief"](bench.question(item.case, item.text), claim, item.answer)
-        answer = answer_to(subject.asks, asked)
+        answer = answer_to(subject.tells, asked)
         concept = concept_of(item.axis.partition(" ")[0], claim)
         adopted.append(float(stated(answer.text, words).get(concept) == "stated"))
         if adopted[-1]:

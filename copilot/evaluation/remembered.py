@@ -44,6 +44,11 @@ class Through:
         self.name, self.sha256 = model.name, model.sha256
         self._model = model
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._model, name)  # what it sees, and whatever else a tuned model says of itself
+
     def stream(self, messages: Sequence[Message], **more: Any) -> Iterator[str]:
         """As the model."""
         return self._model.stream(messages, **more)
@@ -68,7 +73,7 @@ class Remembered(Through):
     def stream(self, messages: Sequence[Message], **more: Any) -> Iterator[str]:
         """As the model."""
         plain = {name: value for name, value in more.items() if name != "halted"}
-        return self._once(("stream", _key(messages), repr(plain)), super().stream(messages, **more))
+        return self._once(("stream", _key(messages), repr(plain)), lambda: self._model.stream(messages, **more))
 
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
         """As the model."""
@@ -80,12 +85,12 @@ class Remembered(Through):
     def choose(self, messages: Sequence[Message], said: str, wordings: Sequence[str], **more: Any) -> Iterator[str]:
         """As the model."""
         key = ("choose", _key(messages), said, tuple(wordings))
-        return self._once(key, super().choose(messages, said, wordings, **more))
+        return self._once(key, lambda: self._model.choose(messages, said, wordings, **more))
 
-    def _once(self, key: tuple[object, ...], made: Iterator[str]) -> Iterator[str]:
+    def _once(self, key: tuple[object, ...], make: Callable[[], Iterator[str]]) -> Iterator[str]:
         if key not in self._said:
             pieces = []
-            for piece in made:
+            for piece in make():
                 pieces.append(piece)
                 yield piece
             self._said[key] = pieces
@@ -93,8 +98,15 @@ class Remembered(Through):
         yield from self._said[key]
 
 
-def _key(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
-    return tuple((turn["role"], turn["content"]) for turn in messages)
+def _key(messages: Sequence[Message]) -> tuple[object, ...]:
+    return tuple(
+        (
+            turn["role"],
+            turn["content"],
+            tuple((picture.feature.tobytes(), picture.mpp) for picture in turn.get("pictures", ())),
+        )
+        for turn in messages
+    )
 
 
 class FirstWording(Through):

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..engine import Copilot
 from ..language.load import load_language
+from ..speak import Wording
 from .asking import Subject, only_language, subject_of, without_language
 from .bench import Bench, Progress, silent
 from .cases import Case, Gallery
@@ -28,6 +29,7 @@ def evaluate_chat(
     language: str = "embedded",
     encoder: str = "embedded",
     *,
+    wording: Wording = "slots",
     limit: int | None = None,
     compare: bool = False,
     progress: Progress = silent,
@@ -42,7 +44,7 @@ def evaluate_chat(
     UsageError, SetupError : as `load_cases` and `Copilot.load`
     """
     cases = load_cases(data)
-    copilot = Copilot.load(language, encoder)
+    copilot = Copilot.load(language, encoder, wording=wording)
     copilot.eye = RememberingEye(copilot.eye)  # every row looks at the same pictures
     with Gallery() as gallery:
         bench = Bench(cases, gallery, limit, progress)
@@ -63,6 +65,7 @@ def about(copilot: Copilot, cases: Sequence[Case], limit: int | None) -> Results
         "model": {
             "language": copilot.card.language,
             "encoder": copilot.card.encoder,
+            "wording": copilot.wording,
             "weights_sha256": dict(copilot.card.weights_sha256),
         },
         "data": {

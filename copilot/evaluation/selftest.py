@@ -77,7 +77,7 @@ def _refused(name: str, cases: Sequence[Case]) -> Law:
         tried = [(case, text, options) for case in cases for text, options in asked]
         failures = []
         for case, text, options in bench.each(name, tried):
-            answer = answer_to(subject.asks, bench.question(case, text, options=options))
+            answer = answer_to(subject.tells, bench.question(case, text, options=options))
             if why := not_refused(answer, words, options):
                 failures.append(Failure(case.name, text, answer.text, why))
         return _counted(name, len(tried), REFUSED, failures)
@@ -91,7 +91,7 @@ def without_a_picture(subject: Subject, bench: Bench, pictures: Sequence[Case]) 
     failures = []
     tried = [("What is shown here?", ()), ("Is this malignant?", ()), *CHOICES]
     for text, options in bench.each(name, tried):
-        answer = answer_to(subject.asks, Question(text, options=options))
+        answer = answer_to(subject.tells, Question(text, options=options))
         why = not_refused(answer, words, options or ("",))
         if why or violations(answer.text):
             failures.append(Failure("none", text, answer.text, why or "says what no picture shows"))
@@ -110,7 +110,7 @@ def answers_follow_the_pixels(subject: Subject, bench: Bench, pictures: Sequence
         for text in ("What is this?", "Which organ is this tissue from?"):
             tried += 1
             under = [_text(subject, bench, path, text) for path in (plain, swapped)]
-            theirs = answer_to(subject.asks, bench.question(other, text)).text
+            theirs = answer_to(subject.tells, bench.question(other, text)).text
             if under[0] != under[1]:
                 failures.append(Failure(case.name, text, " / ".join(under), f"changes under the name {swapped.name}"))
             elif len(pictures) > 1 and under[0] == theirs and "no tissue" not in theirs:
@@ -123,7 +123,7 @@ def _stem(case: Case) -> str:
 
 
 def _text(subject: Subject, bench: Bench, path: Any, text: str) -> str:
-    return answer_to(subject.asks, Question(text, (bench.gallery.opened(path),))).text
+    return answer_to(subject.tells, Question(text, (bench.gallery.opened(path),))).text
 
 
 def options_in_any_order(subject: Subject, bench: Bench, pictures: Sequence[Case]) -> Outcome:

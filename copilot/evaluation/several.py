@@ -36,7 +36,7 @@ def measure(subject: Subject, bench: Bench) -> Measured:
         text = ASKED[number % len(ASKED)]
         straight = _asked(subject, bench, text, pair)
         turned = _asked(subject, bench, text, pair[::-1])
-        alone = [_seen(answer_to(subject.asks, bench.question(case, SINGLE)).text, words) for case in pair]
+        alone = [_seen(answer_to(subject.tells, bench.question(case, SINGLE)).text, words) for case in pair]
         wrong = [*wrong_view(straight), *beyond(straight, alone, words), *beyond(turned, alone[::-1], words)]
         misplaced.append(float(bool(wrong)))
         mirrored = by_view(turned, words)
@@ -83,7 +83,7 @@ def _differ(first: Case, second: Case) -> bool:
 
 
 def _asked(subject: Subject, bench: Bench, text: str, cases: Sequence[Case]) -> Answer:
-    return answer_to(subject.asks, Question(text, tuple(bench.view(case) for case in cases)))
+    return answer_to(subject.tells, Question(text, tuple(bench.view(case) for case in cases)))
 
 
 def parts(text: str) -> list[tuple[int, str]]:

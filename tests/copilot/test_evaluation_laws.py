@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from copilot.evaluation.bench import Bench
+from copilot.evaluation.card import card
 from copilot.evaluation.cases import Case, Gallery
+from copilot.evaluation.report import COMPARED, as_tree, summary
 from copilot.evaluation.results import Measured
 from copilot.evaluation.run import SUITES, named_suites, run_suites, suite
 from slides import UsageError
@@ -98,6 +100,26 @@ def test_a_run_is_the_same_twice() -> None:
 def test_every_suite_runs_without_data() -> None:
     for name, found in run(named_suites([]), [], limit=2).items():
         assert json.dumps(found.as_json()), name
+
+
+def test_the_card_holds_every_figure_and_the_answers_unedited() -> None:
+    with Gallery() as gallery:
+        bench = Bench(CASES, gallery, limit=8)
+        suites = as_tree(run_suites(Perfect(CASES).subject(), named_suites([]), bench))
+        rows = {"one that echoes": as_tree(run_suites(Echo(CASES).subject(), COMPARED, bench))}
+    model = {"language": "fake", "encoder": "none", "wording": "slots", "weights_sha256": {"language": "12ab" * 16}}
+    data = {"pictures": 12, "groups": 6, "split": "dev"}
+    results = {"model": model, "data": data, "limit": 8, "suites": suites, "rows": rows}
+    text = card(results)
+    assert card(json.loads(json.dumps(results))) == text
+    for name, found in suites.items():
+        assert f"## {name.capitalize()}\n" in text
+        for figure, value in found["figures"].items():
+            assert f"| {figure} | " in text, (name, figure)
+            assert value["value"] is None or f"{value['value']:.2f}" in text
+    assert "| one that echoes | " in text
+    assert text.count("\n> ") == len(suites["open"]["details"]["samples"]) > 0
+    assert summary(results).count(" questions, ") == len(suites)
 
 
 def test_a_limit_bounds_every_suite_and_names_are_checked() -> None:

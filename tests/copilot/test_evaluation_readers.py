@@ -13,14 +13,17 @@ from copilot.evaluation.figures import area_under_risk, calibration_error, cover
 from copilot.evaluation.legality import probes
 from copilot.evaluation.multiple_choice import orders, questions
 from copilot.evaluation.pictures import blanks, noises, not_tissue, tissue_like
+from copilot.evaluation.remembered import FirstWording, Recorded, Remembered
 from copilot.evaluation.support import unsupported
 from copilot.evaluation.unlawful import violations
+from copilot.language.model import Message
 from copilot.say import LIMITS
 from copilot.settle import entries
 from instruction_data.knowledge import load_knowledge
 from slides import Evidence, Finding, Region
 
 from .fake_copilots import labelled_cases
+from .scripted_model import ScriptedModel
 
 WORDS = vocabulary(["squamous cell carcinoma", "tubular adenoma"])
 
@@ -190,3 +193,27 @@ def test_made_pictures_are_the_same_each_time_and_have_names_of_their_own() -> N
     assert len({case.name for case in made}) == len(made)
     for one, other in zip(made, again, strict=True):
         assert one.paint().tobytes() == other.paint().tobytes()
+
+
+def test_what_is_remembered_is_what_the_model_would_say() -> None:
+    class Counting(ScriptedModel):
+        calls = 0
+        sees = ("records", "pictures")
+
+        def choose(self, messages, said, wordings, **more):  # type: ignore[no-untyped-def, override]
+            Counting.calls += 1
+            return super().choose(messages, said, wordings, **more)
+
+    plain, remembered = ScriptedModel("A text.", "b"), Remembered(Counting("A text.", "b"))
+    question: list[Message] = [{"role": "user", "content": "What is this?"}]
+    for _ in range(2):
+        assert "".join(remembered.stream(question)) == "".join(plain.stream(question)) == "A text."
+        assert remembered.score(question, ["a", "b"]) == plain.score(question, ["a", "b"])
+        assert "".join(remembered.choose(question, "", ["a", "b"])) == "b"
+    assert Counting.calls == 1
+    assert next(iter(remembered.stream([{"role": "user", "content": "Another."}]))) == "A"  # left before its end:
+    assert "".join(remembered.stream([{"role": "user", "content": "Another."}])) == "A text."  # made anew, whole
+    assert remembered.sees == ("records", "pictures")
+    heard: list[str] = []
+    assert "".join(Recorded(remembered, heard).stream(question)) == heard[0] == "A text."
+    assert "".join(FirstWording(remembered).choose(question, "", ["a", "b"])) == "a"
