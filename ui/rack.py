@@ -11,17 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from slides import PathcopilotError, Slide, UsageError, open_slide
+from slides.folder import is_dicom_folder, slides_in
 from slides.naming import shown_name
 
 from .tiles import Pyramid
 
 OPEN_AT_ONCE = 24
 """An open slide holds a decoder's cache (32 MiB in OpenSlide): the least recently used are let go."""
-
-_SCANS = ("svs", "tif", "tiff", "ndpi", "scn", "mrxs", "bif", "vms", "vmu", "svslide", "dzi", "dcm")
-_IMAGES = ("jpg", "jpeg", "png", "bmp", "webp")
-SUFFIXES = frozenset(f".{suffix}" for suffix in (*_SCANS, *_IMAGES))
-"""Files of a folder that are taken for slides; a file named by itself is always tried."""
 
 SMALLEST_MPP, LARGEST_MPP = 0.02, 50.0
 
@@ -138,23 +134,10 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         try:
-            found += _inside(path) if path.is_dir() and not _is_dicom_folder(path) else [path]
+            found += slides_in(path) if path.is_dir() and not is_dicom_folder(path) else [path]
         except OSError:  # opening it will say why
             found.append(path)
     return found
-
-
-def _inside(folder: Path) -> list[Path]:
-    return [
-        child
-        for child in sorted(folder.iterdir())
-        if not child.name.startswith(".")
-        and (_is_dicom_folder(child) if child.is_dir() else child.suffix.lower() in SUFFIXES)
-    ]
-
-
-def _is_dicom_folder(path: Path) -> bool:
-    return path.is_dir() and any(path.glob("*.dcm"))
 
 
 def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:

@@ -12,7 +12,14 @@ import typer
 
 def pretrain(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="A file of the folder recipes.")],
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds atlas/ and tiles/ in Parquet.")],
+    data: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(metavar="DIR", help="Folder that holds atlas/ and tiles/ in Parquet."),
+    ] = None,
+    slides: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(metavar="FOLDER", help="Folder of slides, cut into tiles of tissue; may be repeated."),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the encoder and its checkpoint go.")] = Path(
         "encoder"
     ),
@@ -29,7 +36,7 @@ def pretrain(
     from ..process import keep_freed_memory
 
     keep_freed_memory()
-    card = run(recipe, data, out, _report, show_progress, until=until)
+    card = run(recipe, data, out, _report, show_progress, until=until, slides=slides or [])
     if card is None:  # one of several processes, of which the first tells
         return
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -108,14 +109,21 @@ network_settings = {{ width = 24, depth = 2, heads = 2, patch = 8, image_px = 32
     return path
 
 
-def run(recipe: Path, data: Path, out: Path, until: int | None = None, stop_at: int | None = None) -> dict[str, Any]:
+def run(
+    recipe: Path,
+    data: Path | None,
+    out: Path,
+    until: int | None = None,
+    stop_at: int | None = None,
+    slides: Sequence[Path] = (),
+) -> dict[str, Any]:
     """A run; `stop_at` ends it right after that step as a kill would, before anything more is written."""
 
     def report(line: str) -> None:
         if stop_at is not None and line.startswith(f"step {stop_at} of"):
             raise Killed
 
-    card = pretrain(recipe, data, out, report, lambda what, done, total: None, until)
+    card = pretrain(recipe, data, out, report, lambda what, done, total: None, until, slides)
     assert card is not None
     return card
 

@@ -1,7 +1,7 @@
 """The tiles that pretraining sees: decoded once, uint8, drawn evenly over slides.
 
 Two sources: the labelled Parquet sets (permissive terms, split `train` only) and any folder of slides, from
-which `slides` cuts tissue tiles. Held-out groups are kept out by `refuse_held_out`.
+which `slide_tiles` cuts tissue. Held-out groups are kept out by `refuse_held_out`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ..reference_tiles import ReferenceTiles
 
 NO_LABEL = -1
 Integers = NDArray[np.int64]
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,22 @@ class TilePool:
 
 
 def pool_of_tiles(
-    tiles: ReferenceTiles, side: int, tasks: Sequence[dict[str, str]] = (), progress: Progress = silent
+    tiles: ReferenceTiles,
+    side: int,
+    tasks: Sequence[dict[str, str]] = (),
+    progress: Progress = silent,
+    into: Pixels | None = None,
 ) -> TilePool:
     """The labelled tiles as a pool; `tasks` are pairs `source`, `column` whose labels may be learned too.
+
+    `into` uint8 (n, side, side, 3) takes their pixels where it is given.
 
     Raises
     ------
     UsageError : a tile cannot be decoded, or a tile is held out or not permissive
     """
     refuse_held_out(tiles)
-    pixels = np.empty((len(tiles), side, side, 3), dtype=np.uint8)
+    pixels = np.empty((len(tiles), side, side, 3), dtype=np.uint8) if into is None else into
     for position in range(len(tiles)):
         pixels[position] = decoded(tiles, position, side)
         if position % 256 == 0:
@@ -80,7 +87,25 @@ def pool_of_tiles(
     return TilePool(torch.from_numpy(pixels), slide.astype(np.int64), task, label, classes)
 
 
-def decoded(tiles: ReferenceTiles, position: int, side: int) -> NDArray[np.uint8]:
+def unlabelled_pool(pixels: Pixels, slide: Integers) -> TilePool:
+    """Tiles uint8 (n, s, s, 3) without labels, with the number (n,) of the slide of each."""
+    none = np.full(len(slide), NO_LABEL)
+    return TilePool(torch.from_numpy(pixels), slide, none, none.copy())
+
+
+def joined(pools: Sequence[TilePool], pixels: Pixels) -> TilePool:
+    """Pools whose pixels lie one after the other in `pixels`, as one; their slides stay apart."""
+    starts = np.cumsum([0, *(int(pool.slide.max(initial=-1)) + 1 for pool in pools)])
+    return TilePool(
+        torch.from_numpy(pixels[: sum(map(len, pools))]),
+        np.concatenate([pool.slide + start for pool, start in zip(pools, starts, strict=False)]),
+        np.concatenate([pool.task for pool in pools]),
+        np.concatenate([pool.label for pool in pools]),
+        pools[0].classes,
+    )
+
+
+def decoded(tiles: ReferenceTiles, position: int, side: int) -> Pixels:
     """The centred square of a tile as uint8 (side, side, 3).
 
     Raises

@@ -21,6 +21,8 @@ class Recipe:
     network_settings : handed to the network's constructor
     frozen : leading blocks whose weights stay; batch norms are folded in and never move
     tile_px : side of a tile in memory
+    slide_mpp : µm/px at which tiles are cut from slides; `slide_downsample` of level 0 where a slide states no
+        µm/px, 0 to leave such slides out; `tiles_per_slide` at most
     batch : tiles a step and process; `labelled` the share of them drawn from labelled tiles
     rate, projector_rate : peak learning rates of the encoder and of everything else
     decay, decay_end : weight decay at the start, and at the end of a cosine; the same all along without the second
@@ -44,6 +46,9 @@ class Recipe:
     seed: int = 7
     tile_px: int = 256
     downsamples: tuple[int, ...] = (1, 2, 4)
+    slide_mpp: float = 0.5
+    slide_downsample: float = 0.0
+    tiles_per_slide: int = 200
     batch: int = 96
     labelled: float = 0.0
     steps: int = 800
@@ -94,6 +99,8 @@ def read_recipe(path: Path) -> Recipe:
             raise UsageError(f"in the recipe {path.name} '{entry.name}' is no {entry.type}: see the files in recipes")
     if recipe.batch < 2 or recipe.batch % 2 or min(recipe.steps, recipe.checkpoint, recipe.watch) < 1:
         raise UsageError(f"the recipe {path.name} needs an even batch, and steps, checkpoint and watch of at least 1")
+    if recipe.slide_mpp <= 0 or recipe.slide_downsample < 0 or recipe.tiles_per_slide < 1 or recipe.tile_px < 32:
+        raise UsageError(f"the recipe {path.name} cuts no tile: slide_mpp, tiles_per_slide and tile_px are too small")
     return recipe
 
 
