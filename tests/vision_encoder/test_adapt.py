@@ -49,11 +49,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for group in range(GROUPS + HELD_OUT):
             for tile in range(2):
                 name = f"{label}/{label[0]}{group:02}_{tile}.png"
-                pixels = np.asarray(paint_tissue(96, 96, 100 * number + 2 * group + tile)) * np.array(tint)
+                pixels = np.asarray(paint_tissue(256, 256, 100 * number + 2 * group + tile)) * np.array(tint)
                 Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
                 split = "train" if group < GROUPS else "test"
                 rows.append(
-                    {"path": name, "label": label, "group": f"{label[0]}{group:02}", "split": split, "mpp": "1.2"}
+                    {"path": name, "label": label, "group": f"{label[0]}{group:02}", "split": split, "mpp": "0.5"}
                 )
     write(folder / "labels.csv", rows)
     return folder
@@ -147,22 +147,23 @@ def test_labels_dealt_at_random_are_reported_as_not_better_than_one_word(folder,
 
 
 def test_it_speaks_on_a_slide_in_its_scope_and_falls_silent_outside(folder, adapted) -> None:
-    picture, path = folder / "pale lesion" / "p11_0.png", adapted.path.with_suffix(".json")
+    # 256 px at 0.5 µm/px: read from a slide pixel by pixel as it was learned from
+    picture, path = folder / "pale lesion" / "p00_0.png", adapted.path.with_suffix(".json")
     alone = Eye(load_encoder(), load_own_head(load_encoder(), path), None)
 
     def said(mpp: float, organ: str | None):
         found = seen(alone, picture, mpp, organ).find("disease stomach")
         return None if found is None else found.finding
 
-    assert (said(1.2, "stomach").label, said(1.2, "stomach").abstained) == ("pale lesion", False)
-    assert said(1.2, "stomach").scope == "HE stain, stomach, 0.343–0.771 µm/px"
-    assert said(1.2, "liver") is None
-    assert said(1.2, None) is None
-    assert "validated from 0.343 to 0.771" in said(0.3, "stomach").reason
+    assert (said(0.5, "stomach").label, said(0.5, "stomach").reason) == ("pale lesion", None)
+    assert said(0.5, "stomach").scope == "HE stain, stomach, 0.381–0.857 µm/px"
+    assert said(0.5, "liver") is None
+    assert said(0.5, None) is None
+    assert "validated from 0.381 to 0.857" in said(0.2, "stomach").reason
 
     together = load_eye("embedded", [path])
     assert together.weights_sha256["head disease stomach"] == adapted.heads.card["sha256"]
-    observation = seen(together, picture, 1.2, "stomach")
+    observation = seen(together, picture, 0.5, "stomach")
     stain, own = observation.find("stain").finding, observation.find("disease stomach")
     assert (own is None or own.finding.abstained) == (stain.prediction_set != ("HE",))
 
@@ -332,7 +333,7 @@ def test_tiles_narrower_than_what_slides_are_looked_at_with_are_told(folder) -> 
     lab = read_lab_tiles(folder, Columns(), "HE")
     everything = np.arange(len(lab.tiles))
     encoder = load_encoder()
-    for mpp, told in ((1.2, False), (0.25, True)):
+    for mpp, told in ((0.5, False), (0.25, True)):
         asked = Asked(mpp=mpp)
         head = _head_row(asked, _mpp_range(lab, everything, asked, encoder))
         notes = _notes(lab, 0, lab.tiles, head, encoder)
