@@ -14,6 +14,7 @@ from slides.errors import PathcopilotError, UsageError
 
 from .commands import evaluate
 from .commands.adapt import adapt
+from .commands.build_data import build_data
 from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.pretrain import pretrain
@@ -371,6 +372,7 @@ app.command()(similar)
 app.command()(pretrain)
 app.command()(tune)
 app.command()(selftest)
+app.command("build-data")(build_data)
 
 if __name__ == "__main__":
     main()

@@ -43,6 +43,7 @@ def exchange(
     told = told or material.grounding.facts(asked)
     sentences = [one for one in first if material.grounding.objection(asked, one) is None]
     room = most if most is not None else draw.choice((2, 3, 3, 4, 4, 5))
+    facts: list[str] = []
     words = sum(len(one.split()) for one in sentences)
     for position, fact in enumerate(told.facts):
         if room <= 0 or words > LONGEST:
@@ -52,12 +53,15 @@ def exchange(
         sentence = worded(material, asked, fact, draw)
         if sentence is None:
             continue
-        sentences.append(sentence)
+        facts.append(sentence)
         words += len(sentence.split())
         room -= 1
-    sentences += [one for one in last if material.grounding.objection(asked, one) is None]
-    answer = _together(material, asked, sentences, draw)
-    return None if answer is None else Exchange(asked.question, answer, told.lines, told.abstains)
+    behind = [one for one in last if material.grounding.objection(asked, one) is None]
+    answer = _together(material, asked, (sentences, facts, behind), draw)
+    if answer is None:
+        return None
+    lines, abstains = told.lines, told.abstains
+    return Exchange(asked.question, answer, lines, abstains, context=asked.context, options=asked.options)
 
 
 def worded(material: Material, asked: Asked, fact: Fact, draw: random.Random) -> str | None:
@@ -79,13 +83,14 @@ def standing(material: Material, asked: Asked, rule: str, draw: random.Random, *
     return []
 
 
-def _together(material: Material, asked: Asked, sentences: list[str], draw: random.Random) -> str | None:
-    """The sentences as one text that stands as a whole."""
-    if not sentences:
-        return None
+def _together(
+    material: Material, asked: Asked, parts: tuple[list[str], list[str], list[str]], draw: random.Random
+) -> str | None:
+    """What stands before, the facts, what stands behind, as one text that stands as a whole."""
+    before, facts, behind = parts
     for _ in range(TRIES):
-        text = joined(sentences, draw)
-        if material.grounding.objection(asked, text) is None:
+        text = " ".join([*before, *([joined(facts, draw)] if facts else []), *behind])
+        if text and material.grounding.objection(asked, text) is None:
             return text
-    plain = " ".join(sentences)
-    return plain if material.grounding.objection(asked, plain) is None else None
+    plain = " ".join([*before, *facts, *behind])
+    return plain if plain and material.grounding.objection(asked, plain) is None else None

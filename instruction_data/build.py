@@ -55,7 +55,7 @@ def build(recipe: Mapping[str, Any], material: Material, held_out: HeldOut, prog
         progress(f"builder {name}", len(own), len(own))
     kept = even_verdicts(kept)
     seeded(material.seed, "order").shuffle(kept)
-    checks = run_checks(kept, held_out, licences_of(recipe), recipe["limits"])
+    checks = run_checks(kept, held_out, licences_of(recipe), recipe["limits"], material.records, material.grounding)
     return Built(tuple(kept), tuple(checks), wanted)
 
 
@@ -70,8 +70,8 @@ def _of_builder(name: str, count: int, material: Material, valid: float, seen: s
     for tried, one in enumerate(BUILDERS[name](material)):
         if len(kept) >= count or tried >= PATIENCE * count:
             break
-        part = part_of(one, material.seed, valid)
-        if part is None or one.id in seen:
+        part = part_of(one, material.seed, valid) if one else None
+        if one is None or part is None or one.id in seen:
             continue
         seen.add(one.id)
         kept.append(one.within(part))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .conversation import Conversation
+from .grounding import Asked, Grounding, Passage
+from .record import Record
 from .repeats import distinct, near_repeats
 
 LONGEST_QUESTION, LONGEST_ANSWER = 1500, 1200
@@ -53,10 +55,13 @@ def run_checks(
     held_out: HeldOut,
     licences: Mapping[str, Licence],
     limits: Mapping[str, Any],
+    records: Sequence[Record],
+    grounding: Grounding,
 ) -> list[Check]:
-    """Every check in a fixed order; `limits` are those of the recipe."""
+    """Every check in a fixed order, by the limits of the recipe; answers rest on `records` and `grounding`."""
     return [
         schema(conversations),
+        supported(conversations, records, grounding),
         numbers(conversations),
         duplicates(conversations, float(limits["near_repeats"])),
         leakage(conversations, held_out),
@@ -96,6 +101,36 @@ def faults(conversation: Conversation) -> Iterable[str]:
             yield "a letter that is no option"
         if exchange.verdict and exchange.verdict not in exchange.answer.lower():
             yield "an answer without its verdict"
+
+
+def supported(conversations: Sequence[Conversation], records: Sequence[Record], grounding: Grounding) -> Check:
+    """Every answer stands before the copilot's checker, judged anew from what is written and the records alone."""
+    by_id = {record.picture.id: record for record in records}
+    wrong = []
+    for one in conversations:
+        for number, exchange in enumerate(one.exchanges):
+            missing = [picture.id for picture in one.pictures if picture.id not in by_id]
+            if missing:
+                wrong.append(f"{one.id}: no record of {missing[0]}")
+            elif not exchange.is_bare:
+                struck = grounding.objection(asked_again(one, number, by_id), exchange.answer)
+                wrong += [f"{one.id}: {struck}"] if struck else []
+    judged = sum(len(one.exchanges) for one in conversations)
+    return _none("supported", wrong, f"answers that the checker strikes, of {judged}")
+
+
+def asked_again(one: Conversation, number: int, by_id: Mapping[str, Record]) -> Asked:
+    """The question of one exchange with all that came with it; without pictures its facts are what may be quoted."""
+    exchange = one.exchanges[number]
+    return Asked(
+        exchange.question,
+        tuple(by_id[picture.id] for picture in one.pictures),
+        exchange.context,
+        exchange.options,
+        one.exchanges[:number],
+        () if one.pictures else tuple(Passage(fact, "as given") for fact in exchange.facts),
+        by="labels" if one.pictures and not exchange.facts else "findings",
+    )
 
 
 def numbers(conversations: Sequence[Conversation]) -> Check:

@@ -43,7 +43,9 @@ class Exchange:
 
     `facts` are the lines that stand before the question in the prompt, as `instruction_data.prompt` frames them.
     `abstains` is True where the answer says that the question cannot be answered. `letter` is the right letter of
-    a question with lettered options, `verdict` the right word of one that is answered by yes or no.
+    a question with lettered options, `verdict` the right word of one that is answered by yes or no. `context` and
+    `options` came with the question beside its words, as a request and a list come beside a question at the desk:
+    what they bring about stands in the facts.
     """
 
     question: str
@@ -52,6 +54,17 @@ class Exchange:
     abstains: bool = False
     letter: str = ""
     verdict: Verdict = ""
+    context: str | None = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def is_bare(self) -> bool:
+        """True for an answer that is a letter, or an option as it was given, and no sentence."""
+        return bool(self.letter) and (self.answer == self.letter or self.answer in self.options)
+
+    def with_facts(self, facts: tuple[str, ...]) -> Exchange:
+        """The same question and answer behind these lines."""
+        return replace(self, facts=facts)
 
     def as_json(self) -> dict[str, Any]:
         """Plain types only."""
@@ -62,12 +75,23 @@ class Exchange:
             "abstains": self.abstains,
             "letter": self.letter,
             "verdict": self.verdict,
+            "context": self.context,
+            "options": list(self.options),
         }
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Exchange:
         """The exchange that `as_json` wrote."""
-        return cls(row["question"], row["answer"], tuple(row["facts"]), row["abstains"], row["letter"], row["verdict"])
+        return cls(
+            row["question"],
+            row["answer"],
+            tuple(row["facts"]),
+            row["abstains"],
+            row["letter"],
+            row["verdict"],
+            row["context"],
+            tuple(row["options"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .conversation import Conversation
+from .conversation import Conversation, Exchange
 from .grammar import seeded
 from .grounding import Grounding
 from .knowledge import Knowledge
@@ -58,10 +58,25 @@ class Material:
             round_number += 1
 
 
-Builder = Callable[[Material], Iterator[Conversation]]
-"""Conversations without end, or until the source is used up; the build takes as many as the recipe wants."""
+Made = Iterator[Conversation | None]
+Builder = Callable[[Material], Made]
+"""Conversations, None for a try that came to nothing, without end or until the source is used up; the build takes as
+many as the recipe wants."""
 
 
 def sources_of(records: Sequence[Record], *more: str) -> tuple[str, ...]:
     """The sources behind a conversation, each once: of its pictures, and others."""
     return tuple(dict.fromkeys([*(record.picture.source for record in records), *more]))
+
+
+def conversation_of(
+    builder: str, said: Exchange | None, records: Sequence[Record], *more: str, item: str = ""
+) -> Conversation | None:
+    """A conversation of one exchange about these pictures; None where there is no exchange.
+
+    Its sources are those of the pictures and `more`; where there are neither, our own words.
+    """
+    if said is None:
+        return None
+    pictures = tuple(record.picture for record in records)
+    return Conversation(builder, (said,), pictures, sources_of(records, *more) or (WORDS,), item=item)

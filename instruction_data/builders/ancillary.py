@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 from ..answering import exchange, standing
-from ..conversation import Conversation
 from ..grounding import Asked, Told
-from ..material import KNOWLEDGE, Material, sources_of
+from ..material import KNOWLEDGE, Made, Material, conversation_of
 from ..phrases.questions import ask
 
 ADVISED = 0.4
 """Share of answers that end in an order of the tests named."""
 
 
-def tests(material: Material) -> Iterator[Conversation]:
+def tests(material: Material) -> Made:
     """A picture, a request that names two look-alikes (or none, every fifth time), and a question for tests."""
     entities = [one for one in material.knowledge.diagnoses if material.knowledge.lookalikes(one.id)]
     for number, record in enumerate(material.in_turn("tests", material.histology)):
@@ -28,12 +27,14 @@ def tests(material: Material) -> Iterator[Conversation]:
         told = material.grounding.facts(asked)
         cited = [fact for fact in told.facts if fact.kind == "cited"]
         if request is not None and not cited:
+            yield None
             continue
         markers = list(dict.fromkeys(fact.about[1] for fact in cited if len(fact.about) > 2))
         listed = " and ".join(draw.sample(markers, min(2, len(markers)))) if markers else ""
         last = standing(material, asked, "panel", draw, tests=listed) if listed and draw.random() < ADVISED else []
-        shown = Told(tuple(fact for fact in told.facts), told.choice, told.abstains)
+        first = [fact for fact in told.facts if fact.kind in ("cited", "limit")]
+        shown = Told((*first, *(fact for fact in told.facts if fact not in first)), told.choice, told.abstains)
         said = exchange(material, asked, draw, told=shown, most=draw.choice((1, 2, 3)), lead=2, last=last)
         if said is not None:
-            sources = sources_of([record], *([KNOWLEDGE] if cited else []))
-            yield Conversation("tests", (said,), (record.picture,), sources)
+            said = replace(said, facts=told.lines, abstains=not markers)
+        yield conversation_of("tests", said, [record], *([KNOWLEDGE] if cited else []))

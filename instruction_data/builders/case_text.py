@@ -6,12 +6,11 @@ Texts that tell a marker, a molecular result or an immunostain are left out: the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import count
 
 from ..conversation import Conversation, Exchange
 from ..grounding import Asked, Passage
-from ..material import Material
+from ..material import Made, Material
 from ..phrases.questions import ask
 
 ATLAS = "atlas"
@@ -24,7 +23,7 @@ MISSING = 0.15
 """Share of questions about a case that is not among the passages."""
 
 
-def case_text(material: Material) -> Iterator[Conversation]:
+def case_text(material: Material) -> Made:
     """A question for one diagnosis, its text and others before it; now and then its text is not there."""
     texts: dict[str, str] = {}
     for record in material.records:
@@ -42,6 +41,7 @@ def case_text(material: Material) -> Iterator[Conversation]:
         own = next((p.text for p in passages if p.about == (name,)), None)
         answer = own or "No image came with this question, so nothing visual can be said."
         if material.grounding.objection(asked, answer) is not None:
+            yield None
             continue
         lines = tuple(passage.text for passage in passages)
         if missing:

@@ -7,14 +7,15 @@ says so. Without findings (a quarter of the items) it is the label alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 
 from ..answering import exchange
 from ..conversation import Conversation, Exchange
 from ..grammar import say
 from ..grounding import Asked, Told
-from ..material import Material, sources_of
+from ..material import Made, Material, sources_of
 from ..phrases.questions import RULES as QUESTIONS
 from ..phrases.questions import ask
 from ..record import Record
@@ -35,7 +36,7 @@ UNSETTLED = 0.15
 """Share of items that are kept where the findings take no option."""
 
 
-def choice(material: Material) -> Iterator[Conversation]:
+def choice(material: Material) -> Made:
     """Items of three or four options; three in all six orders, four with the right one at each letter."""
     pool = [one for one in material.histology if not one.altered]
     classes = {aspect: sorted({r.label(aspect) for r in pool if r.label(aspect)}) for aspect in set(ASPECTS)}
@@ -46,14 +47,18 @@ def choice(material: Material) -> Iterator[Conversation]:
         wrong = [name for name in classes[aspect] if name != right]
         count = draw.choice((3, 4))
         if not right or len(wrong) < count - 1:
+            yield None
             continue
         options = [SPOKEN.get(name, name) for name in (right, *draw.sample(wrong, count - 1))]
-        yield from _item(material, record, aspect, options, f"choice/{number}", draw)
+        item = _item(material, record, aspect, options, f"choice/{number}", draw)
+        yield from item
+        if not item:
+            yield None
 
 
 def _item(
     material: Material, record: Record, aspect: str, options: Sequence[str], item: str, draw: random.Random
-) -> Iterator[Conversation]:
+) -> list[Conversation]:
     """The item's conversations, one an order; none of them unless all can be answered alike."""
     question = ask(aspect, draw, framed=False)
     blind, letter_only = draw.random() < BLIND, draw.random() < 0.4
@@ -67,14 +72,13 @@ def _item(
         told = material.grounding.facts(asked)
         right = order.index(options[0])
         if told.choice != right and not (told.choice is None and keep_open and not blind):
-            return
+            return []
         answered = _answered(material, asked, told, letter_only or blind, draw)
         if answered is None:
-            return
+            return []
         said.append(answered)
     sources = sources_of([record])
-    for one in said:
-        yield Conversation("choice", (one,), (record.picture,), sources, item=item)
+    return [Conversation("choice", (one,), (record.picture,), sources, item=item) for one in said]
 
 
 def _orders(options: Sequence[str], draw: random.Random) -> list[list[str]]:
@@ -96,6 +100,6 @@ def _answered(material: Material, asked: Asked, told: Told, letter_only: bool, d
     facts = told.lines if asked.by == "findings" else ()
     if letter_only:
         said = draw.choice((letter, letter, asked.options[told.choice]))
-        return Exchange(asked.question, said, facts, letter=letter)
+        return Exchange(asked.question, said, facts, letter=letter, options=asked.options)
     made = exchange(material, asked, draw, told=told, most=draw.choice((1, 1, 2)), lead=1)
-    return None if made is None else Exchange(made.question, made.answer, made.facts, letter=letter)
+    return None if made is None else replace(made, facts=facts, abstains=False, letter=letter)

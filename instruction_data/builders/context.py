@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from ..answering import exchange
-from ..conversation import Conversation
 from ..grammar import Rules, read_rules, say
 from ..grounding import Asked
-from ..material import Material, sources_of
+from ..material import Made, Material, conversation_of
 from ..phrases.questions import RULES as QUESTIONS
 from ..phrases.questions import ask
 
@@ -17,7 +15,7 @@ RULES: Rules = read_rules("contexts")
 INTENTS = ("describe", "organ", "organ", "category", "category", "tests", "tissue")
 
 
-def context(material: Material) -> Iterator[Conversation]:
+def context(material: Material) -> Made:
     """Three conversations a picture: context withheld, given, contradictory."""
     pool = [one for one in material.histology if one.label("organ") and not one.altered]
     organs = sorted({one.label("organ") for one in pool})
@@ -31,8 +29,8 @@ def context(material: Material) -> Iterator[Conversation]:
             if request is not None and draw.random() < 0.6:  # people write the request into the question
                 text = f"{say(QUESTIONS, 'clinical', draw, context=request)} {text}"
             asked = Asked(text, (record,), request)
-            if (said := exchange(material, asked, draw)) is not None:
-                yield Conversation("context", (said,), (record.picture,), sources_of([record]))
+            said = exchange(material, asked, draw)
+            yield conversation_of("context", said, [record])
 
 
 def _request(organ: str, draw: random.Random) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 from ..conversation import Conversation, Exchange
 from ..grammar import Rules, capital, read_rules, say
 from ..grounding import Asked
-from ..material import Material, sources_of
+from ..material import Made, Material, sources_of
 from ..phrases.questions import ask
 from ..record import Record
 
@@ -25,7 +24,7 @@ LABELS = ("stain", "organ", "category", "tissue", "disease")
 TRIES = 6
 
 
-def describe(material: Material) -> Iterator[Conversation]:
+def describe(material: Material) -> Made:
     """Short descriptions by label; of a tile sampled from a whole slide the diagnosis is said as the case's."""
     labelled = [one for one in material.histology if one.label("organ") and not one.altered]
     for number, record in enumerate(material.in_turn("describe", labelled)):
@@ -34,9 +33,9 @@ def describe(material: Material) -> Iterator[Conversation]:
         said = [
             sentence for pattern in _patterns(record, draw) if (sentence := _standing(material, asked, pattern, draw))
         ]
-        if said:
-            answer = Exchange(asked.question, " ".join(said))
-            yield Conversation("describe", (answer,), (record.picture,), sources_of([record]), stage="align")
+        answer = Exchange(asked.question, " ".join(said))
+        told = Conversation("describe", (answer,), (record.picture,), sources_of([record]), stage="align")
+        yield told if said else None
 
 
 def _patterns(record: Record, draw: random.Random) -> list[str]:

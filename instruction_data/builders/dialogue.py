@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..answering import exchange
 from ..conversation import Conversation, Exchange
 from ..grounding import Asked
-from ..material import Material, sources_of
+from ..material import Made, Material, sources_of
 from ..phrases.questions import ask
 
 NEXT = ("organ", "category", "stain", "tissue", "measure", "quality", "grade", "tests", "outcome", "immunophenotype")
 LONGEST = 4
 
 
-def dialogue(material: Material) -> Iterator[Conversation]:
+def dialogue(material: Material) -> Made:
     """Conversations of two to four exchanges; no intent comes twice."""
     markers = [marker.name for marker in material.knowledge.markers.values() if marker.kind in ("IHC", "molecular")]
     for number, record in enumerate(material.in_turn("dialogue", material.histology)):
@@ -29,5 +27,5 @@ def dialogue(material: Material) -> Iterator[Conversation]:
             if (said := exchange(material, asked, draw, most=draw.choice((1, 2, 2, 3)), lead=1)) is None:
                 break
             exchanges.append(said)
-        if len(exchanges) > 1:
-            yield Conversation("dialogue", tuple(exchanges), (record.picture,), sources_of([record]))
+        told = Conversation("dialogue", tuple(exchanges), (record.picture,), sources_of([record]))
+        yield told if len(exchanges) > 1 else None

@@ -5,14 +5,14 @@ the findings contradict, and commands hidden in the text of a slide or a report.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 from ..answering import exchange, standing
-from ..conversation import Conversation, Exchange
-from ..grammar import read_rules, say
-from ..grounding import Asked
-from ..material import KNOWLEDGE, WORDS, Material, sources_of
+from ..conversation import Exchange
+from ..grammar import lowered, read_rules, say
+from ..grounding import Asked, Told
+from ..material import KNOWLEDGE, Made, Material, conversation_of
 from ..phrases.questions import RULES as QUESTIONS
 from ..phrases.questions import ask
 from ..record import Record
@@ -27,7 +27,7 @@ CATEGORIES = {
 KINDS = ("strange", "marker", "claim", "injection", "no view", "blurred", "marker", "claim", "injection", "strange")
 
 
-def guard(material: Material) -> Iterator[Conversation]:
+def guard(material: Material) -> Made:
     """The kinds in turn."""
     pools = {
         "strange": [one for one in material.records if not one.usable],
@@ -44,13 +44,11 @@ def guard(material: Material) -> Iterator[Conversation]:
         if kind in turns and record is None:
             if not any(pools.values()):
                 return
+            yield None
             continue
         made = _made(kind, material, record, draw)
-        if made is not None:
-            said, cited = made
-            sources = sources_of([record] if record else [], *([KNOWLEDGE] if cited else []))
-            pictures = (record.picture,) if record else ()
-            yield Conversation("guard", (said,), pictures, sources or (WORDS,))
+        said, cited = made or (None, False)
+        yield conversation_of("guard", said, [record] if record else [], *([KNOWLEDGE] if cited else []))
 
 
 def _blurred(record: Record) -> bool:
@@ -85,15 +83,20 @@ def _made(kind: str, material: Material, record: Record | None, draw: random.Ran
     if kind in ("strange", "blurred", "no view") and draw.random() < 0.7:
         last = standing(material, asked, "look again", draw)
     told = material.grounding.facts(asked)
+    if kind == "no view" and told.facts[:1] and told.facts[0].kind != "limit":  # it names what the tables know
+        return None
+    if first:  # said already
+        told = Told(tuple(fact for fact in told.facts if fact.kind != "limit"), told.choice, told.abstains)
     made = exchange(
         material, asked, draw, told=told, most=draw.choice((1, 2)) if first else draw.choice((1, 2, 3)), lead=2,
         first=first, last=last,
     )  # fmt: skip
     if made is None:
         return None
+    lines = material.grounding.facts(asked).lines
     abstains = made.abstains or kind in ("strange", "marker", "no view")
     cited = any(fact.kind == "cited" for fact in told.facts)
-    return Exchange(made.question, made.answer, made.facts, abstains), cited
+    return replace(made, facts=lines, abstains=abstains), cited
 
 
 def _claimed(material: Material, record: Record, draw: random.Random) -> str:
@@ -103,4 +106,4 @@ def _claimed(material: Material, record: Record, draw: random.Random) -> str:
     if category and (draw.random() < 0.5 or not organs):
         other = draw.choice(sorted(set(CATEGORIES) - {category}))
         return draw.choice(CATEGORIES[other])
-    return say(read_rules("claims"), "organ", draw, organ=draw.choice(organs or ["colon"]))
+    return lowered(say(read_rules("claims"), "organ", draw, organ=draw.choice(organs or ["colon"])))

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 from ..conversation import Conversation, Exchange
 from ..grounding import Asked, Passage
 from ..knowledge import Entity, Knowledge, Marker, Rate
-from ..material import KNOWLEDGE, Material
+from ..material import KNOWLEDGE, Made, Material
 from ..phrases.questions import ask
 
 TABLES = "knowledge tables"
 DISTRACTORS = 2
 """Most further passages that stand beside the one asked for: the right one has to be found."""
-Made = tuple[str, tuple[Passage, ...], tuple[str, ...]]
+Put = tuple[str, tuple[Passage, ...], tuple[str, ...]]
 """A question, the passages before it, and what its answer quotes."""
 
 
-def knowledge(material: Material) -> Iterator[Conversation]:
+def knowledge(material: Material) -> Made:
     """Entities, markers, figures, rules and pairs in turn, each item once with each way to ask that is drawn."""
     tables = material.knowledge
     makers = (_entity, _marker, _rate, _rule, _between, _rate)
@@ -27,6 +27,7 @@ def knowledge(material: Material) -> Iterator[Conversation]:
         draw = material.draw("knowledge", number)
         made = makers[number % len(makers)](tables, draw)
         if made is None:
+            yield None
             continue
         question, passages, quoted = made
         asked = Asked(question, passages=passages)
@@ -34,6 +35,7 @@ def knowledge(material: Material) -> Iterator[Conversation]:
         lines = tuple(dict.fromkeys(fact.text for fact in told.facts if fact.kind == "cited"))
         answer = " ".join(quoted) if quoted else _first_cited(lines)
         if not answer or material.grounding.objection(asked, answer) is not None:
+            yield None
             continue
         item = f"knowledge/{number % len(makers)}/{quoted[0] if quoted else answer}"
         yield Conversation("knowledge", (Exchange(question, answer, lines),), (), (KNOWLEDGE,), item=item)
@@ -43,7 +45,7 @@ def _first_cited(lines: Sequence[str]) -> str:
     return lines[0] if lines else ""
 
 
-def _entity(tables: Knowledge, draw: random.Random) -> Made:
+def _entity(tables: Knowledge, draw: random.Random) -> Put:
     entity = draw.choice(tables.diagnoses)
     return ask("entity", draw, name=_named(entity, draw)), (), ()
 
@@ -52,12 +54,12 @@ def _named(entity: Entity, draw: random.Random) -> str:
     return draw.choice((entity.name, entity.name, *[name for name in entity.synonyms if len(name) > 3]))
 
 
-def _marker(tables: Knowledge, draw: random.Random) -> Made:
+def _marker(tables: Knowledge, draw: random.Random) -> Put:
     marker = draw.choice(list(tables.markers.values()))
     return ask("marker", draw, name=marker.name), (), ()
 
 
-def _rate(tables: Knowledge, draw: random.Random) -> Made:
+def _rate(tables: Knowledge, draw: random.Random) -> Put:
     """A sourced figure, beside figures of the same marker or diagnosis."""
     sourced = [rate for rate in tables.rates.values() if rate.sourced and not tables.entities[rate.entity].is_group]
     rate = draw.choice(sourced)
@@ -75,7 +77,7 @@ def _passage(tables: Knowledge, rate: Rate) -> Passage:
     return Passage(f"{marker.name} in {_in_sentence(entity)}: {rate.words()}.", source, (marker.name, entity.name))
 
 
-def _rule(tables: Knowledge, draw: random.Random) -> Made:
+def _rule(tables: Knowledge, draw: random.Random) -> Put:
     rule = draw.choice(tables.rules)
     others = [one for one in tables.rules if one is not rule and one.kind == rule.kind]
     chosen = draw.sample([rule, *draw.sample(others, draw.randint(0, DISTRACTORS))], 1)
@@ -88,7 +90,7 @@ def _ruled(when: str, then: str) -> str:
     return f"When {when[:1].lower() + when[1:] if not when[1:2].isupper() else when}: {then.rstrip('.')}."
 
 
-def _between(tables: Knowledge, draw: random.Random) -> Made | None:
+def _between(tables: Knowledge, draw: random.Random) -> Put | None:
     """Two look-alikes and the marker whose sourced figures lie furthest apart."""
     entity = draw.choice([one for one in tables.diagnoses if tables.lookalikes(one.id)])
     other = draw.choice(tables.lookalikes(entity.id))

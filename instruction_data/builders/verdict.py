@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..answering import exchange
-from ..conversation import Conversation, Exchange, Verdict
+from ..conversation import Conversation, Verdict
 from ..grammar import say
 from ..grounding import Asked
-from ..material import Material, sources_of
+from ..material import Made, Material, conversation_of
 from ..phrases.questions import RULES as QUESTIONS
 from ..record import Record
 
@@ -26,46 +28,39 @@ CLASSES = {
 UNSETTLED = 0.1
 
 
-def verdict(material: Material) -> Iterator[Conversation]:
+def verdict(material: Material) -> Made:
     """Yes and no in turn: a picture is asked about its own class, the next about another's."""
     pool = [one for one in material.histology if one.label("stain")]
     organs = sorted({one.label("organ") for one in pool if one.label("organ")})
     for number, record in enumerate(material.in_turn("verdict", pool)):
-        draw = material.draw("verdict", number)
         wanted: Verdict = "yes" if number % 2 == 0 else "no"
-        aspect = draw.choice([name for name in ("organ", "category", "stain") if record.label(name)])
-        named = _named(record, aspect, wanted, organs, material, number)
-        if named is None:
-            continue
-        opening = draw.choice(OPENINGS)
-        text = f"{opening} {named}? {say(QUESTIONS, 'yes or no', draw)}"
-        asked = Asked(text, (record,), options=OPTIONS)
-        told = material.grounding.facts(asked)
-        taken = None if told.choice is None else OPTIONS[told.choice]
-        if taken != wanted and not (taken is None and draw.random() < UNSETTLED):
-            continue
-        first = [f"{wanted.capitalize()}: of the options given, “{wanted}” fits the findings best."] if taken else []
-        made = exchange(
-            material,
-            asked,
-            draw,
-            told=told,
-            most=draw.choice((1, 2)),
-            lead=1,
-            first=first if draw.random() < 0.3 else (),
-        )
-        if made is None or (taken and wanted not in made.answer.lower()):
-            continue
-        one = Exchange(made.question, made.answer, made.facts, made.abstains, verdict=wanted if taken else "")
-        yield Conversation("verdict", (one,), (record.picture,), sources_of([record]))
+        yield _verdict(material, record, wanted, organs, material.draw("verdict", number))
 
 
-def _named(
-    record: Record, aspect: str, wanted: Verdict, organs: list[str], material: Material, number: int
-) -> str | None:
+def _verdict(
+    material: Material, record: Record, wanted: Verdict, organs: Sequence[str], draw: random.Random
+) -> Conversation | None:
+    aspect = draw.choice([name for name in ("organ", "category", "stain") if record.label(name)])
+    named = _named(record, aspect, wanted, organs, draw)
+    if named is None:
+        return None
+    text = f"{draw.choice(OPENINGS)} {named}? {say(QUESTIONS, 'yes or no', draw)}"
+    asked = Asked(text, (record,), options=OPTIONS)
+    told = material.grounding.facts(asked)
+    taken = None if told.choice is None else OPTIONS[told.choice]
+    if taken != wanted and not (taken is None and draw.random() < UNSETTLED):
+        return None
+    first = [f"{wanted.capitalize()}: of the options given, “{wanted}” fits the findings best."] if taken else []
+    first = first if draw.random() < 0.3 else []
+    made = exchange(material, asked, draw, told=told, most=draw.choice((1, 2)), lead=1, first=first)
+    if made is None or (taken and wanted not in made.answer.lower()):
+        return None
+    return conversation_of("verdict", replace(made, verdict=wanted if taken else ""), [record])
+
+
+def _named(record: Record, aspect: str, wanted: Verdict, organs: Sequence[str], draw: random.Random) -> str | None:
     """What is asked about: the record's own class for yes, another for no."""
     own = record.label(aspect)
-    draw = material.draw("verdict named", number)
     if aspect == "organ":
         others = [organ for organ in organs if organ != own]
         return f"from the {own if wanted == 'yes' else draw.choice(others)}" if others else None

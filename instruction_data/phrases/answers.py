@@ -30,7 +30,13 @@ ADJECTIVES = {
     "inflammatory/infectious": "inflammatory or infectious",
     "normal": "normal",
 }
-"""How it is said of the process itself."""
+"""How it is said of the process itself, behind `is`, `is likely` and `is probably`."""
+NOUNS = {
+    "malignant": "malignancy",
+    "pre-malignant": "a pre-malignant lesion",
+    "inflammatory/infectious": "an inflammatory or infectious lesion",
+}
+"""How it is said of the process itself behind other words."""
 
 RULES: Rules = read_rules("answers")
 
@@ -70,9 +76,9 @@ def _class(fact: Fact, draw: random.Random) -> str | None:
     subject = say(RULES, kind if own else "picture", draw)
     itself = own and not subject.startswith(("This field", "As the organ", "The picture"))
     verb = say(RULES, f"itself {fact.word}" if itself else fact.word, draw).lower()
-    label = (
-        ADJECTIVES[finding.label or ""] if itself and finding.label in ADJECTIVES else spoken(finding.label or "", draw)
-    )
+    named = finding.label or ""
+    own_words = ADJECTIVES if verb in ("is", "is likely", "is probably") else NOUNS
+    label = own_words[named] if itself and named in own_words else spoken(named, draw)
     where = f" in {organ}" if organ and organ not in label else ""
     role = " as the organ" if kind == "organ" and "organ" not in subject.lower() else ""
     behind = say(RULES, "figure", draw, p=figure) if draw.random() < 0.9 else ""
@@ -96,7 +102,7 @@ def _untold(fact: Fact, text: str, draw: random.Random) -> str | None:
         return None
     kind = finding.name.partition(" ")[0]
     reason = re.search(r"is not classified: (.+?); it looks", text)
-    subject = say(RULES, kind, draw) if not reason else f"the {_NOUNS.get(kind, kind)}"
+    subject = f"the {_NOUNS.get(kind, kind)}" + ("" if reason or draw.random() < 0.7 else " of this section")
     why = f": {reason[1]}" if reason else ""
     likeness = f"{say(RULES, 'most like', draw).lower()} {spoken(finding.label, draw)} ({named[2]})"
     rest = ""
@@ -107,17 +113,12 @@ def _untold(fact: Fact, text: str, draw: random.Random) -> str | None:
         rest += f"; 90 % set: {', '.join(finding.prediction_set)}"
     untold = say(RULES, "untold", draw).lower() if not reason else "is not classified"
     if draw.random() < 0.3 and not reason and not rest:
-        return f"{capital(likeness)}, but {lowered(_bare(subject))} {untold}."
+        return f"{capital(likeness)}, but {subject} {untold}."
     join = draw.choice(("; ", "; ", ": ")) if not why else "; "
-    return capital(f"{_bare(subject)} {untold}{why}{join}{likeness}{rest}.")
+    return capital(f"{subject} {untold}{why}{join}{likeness}{rest}.")
 
 
 _NOUNS = {"category": "process", "disease": "lesion"}
-
-
-def _bare(subject: str) -> str:
-    """A subject that can be said of what is not classified."""
-    return subject.replace("By its colours the", "The").replace("As the organ, ", "")
 
 
 def _measure(fact: Fact, text: str, draw: random.Random) -> str | None:

@@ -16,7 +16,7 @@ def ask(rule: str, draw: random.Random, *, framed: bool = True, **values: str) -
         return question
     opening, closing = say(RULES, "open", draw), say(RULES, "close", draw)
     if opening and draw.random() < 0.5:
-        lower = question[:1].lower() + question[1:] if not question[1:2].isupper() else question
+        lower = question if question[:2] == "I " or question[1:2].isupper() else question[:1].lower() + question[1:]
         question = f"{opening} {lower}" if opening.endswith(":") or opening.endswith(",") else f"{opening} {question}"
     if closing and draw.random() < 0.5:
         question = f"{question} {closing}"

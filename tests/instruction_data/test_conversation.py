@@ -27,6 +27,8 @@ EXCHANGES = st.builds(
     st.booleans(),
     st.sampled_from(["", "A", "B"]),
     st.sampled_from(["", "yes", "no"]),
+    st.none() | TEXT,
+    st.lists(TEXT, max_size=3).map(tuple),
 )
 CONVERSATIONS = st.builds(
     Conversation,

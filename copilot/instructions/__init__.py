@@ -1,0 +1,1 @@
+"""Instruction data from the copilot's side: pictures looked at, facts put, answers checked."""
