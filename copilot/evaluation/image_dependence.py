@@ -2,7 +2,8 @@
 
 Image dependence is the accuracy with the real picture less that of the best of the others. Since leaving the
 options open counts as wrong, a copilot that refuses blanks would gain by that alone: so each is also counted
-with an open answer as a guess (1 over the number of options).
+with an open answer as a guess (1 over the number of options). Of the questions that were answered, the loss with
+another picture is also told as a share of the margin over the majority's answer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..answer import Question, View
 from .asking import Subject
 from .bench import Bench
 from .cases import Case
-from .figures import figure_of, ratio_samples, share
+from .figures import figure_of, ratio, ratio_samples, share
 from .multiple_choice import Item, Taken, chosen_items, majority, once
 from .pictures import blanks, noises
 from .results import Measured
@@ -54,13 +55,15 @@ def measure(subject: Subject, bench: Bench) -> Measured:
     figures["image dependence, open counted as a guess"] = figure_of(
         guessed["real"] - np.max([guessed[o] for o in others], axis=0), n
     )
-    told = [row for row in rows["real"] if row.first is not None]
-    kept = [
-        float(after.first == before.first)
-        for before, after in zip(rows["real"], rows["another"], strict=True)
-        if before.first is not None
-    ]
-    figures["same answer with another picture"] = share(kept, [row.item.case.group for row in told])
+    usual = dict(zip(map(id, items), majority(items), strict=True))
+    told = [pair for pair in zip(rows["real"], rows["another"], strict=True) if pair[0].first is not None]
+    where = [real.item.case.group for real, _ in told]
+    figures["same answer with another picture"] = share([float(a.first == b.first) for a, b in told], where)
+    figures["margin over the majority lost with it"] = ratio(
+        [credit(real) - credit(other) for real, other in told],
+        [credit(real) - usual[id(real.item)] for real, _ in told],
+        where,
+    )
     return Measured(
         n,
         len(set(groups)),

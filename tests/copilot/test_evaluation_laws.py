@@ -67,6 +67,9 @@ def test_one_that_does_not_look_has_no_image_dependence(bench: Bench) -> None:
     found = measured("image", ByHeart(CASES), bench)
     assert value(found, "image dependence") == 0.0
     assert value(found, "same answer with another picture") == 1.0
+    assert value(found, "margin over the majority lost with it") == 0.0
+    looks = measured("image", Perfect(CASES), bench)
+    assert value(looks, "margin over the majority lost with it") >= 1.0
     assert value(measured("choice", ByHeart(CASES), bench), "flips over orders") == 0.0
 
 
