@@ -35,7 +35,8 @@ def report(adapted: Adapted) -> str:
         "tiles of one group and label (at most 48) are one bag; by `tile`, each stands alone. Balanced accuracy "
         "has a 95 % bootstrap interval over groups; *colour* is the same regression on a colour histogram in the "
         "same folds; ECE has ten bins of equal mass; coverage is of the 90 % sets; *silent* is the share of "
-        "readings in which the head abstains.",
+        "readings in which the head abstains. Tiles of a set that the encoder itself learned from (its card lists "
+        "them) flatter the folds.",
         "",
         *summary_table({head.name: adapted.results})[2:],
         *_verdict(adapted.results[0]),
