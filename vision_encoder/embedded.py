@@ -14,6 +14,7 @@ from slides.errors import SetupError
 
 from .encoder import Features
 from .networks import build_network, for_inference
+from .on_planes import OnPlanes
 from .preprocess import to_planes
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class EmbeddedEncoder:
         """
         batches = [self._encode(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return np.concatenate([np.empty((0, self.dimension), dtype=np.float32), *batches])
+
+    def on_planes(self) -> OnPlanes:
+        """The same encoder on tensors; it shares the network with this one."""
+        return OnPlanes(self._network, self.tile_px, self._mean, self._deviation)
 
     def _encode(self, images: Sequence[Image.Image]) -> Features:
         planes = to_planes(images, self.tile_px, self._mean, self._deviation)

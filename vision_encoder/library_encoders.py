@@ -22,6 +22,7 @@ from .encoder import Features
 from .hub import OPEN_CLIP_WEIGHTS, WEIGHTS, how_to_fetch, hub_weights
 from .known_encoders import KnownEncoder, find_known
 from .library_networks import Built, open_clip_network, timm_network, transformers_network
+from .on_planes import OnPlanes
 from .preprocess import to_planes
 from .torchvision_shim import import_torchvision
 
@@ -53,6 +54,10 @@ class LibraryEncoder:
         """Features float32 (n, d) of n tiles of any size and mode; `mpp` changes nothing."""
         batches = [self._encode(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return np.concatenate([np.empty((0, self.dimension), dtype=np.float32), *batches])
+
+    def on_planes(self) -> OnPlanes:
+        """The same encoder on tensors; it shares the network with this one."""
+        return OnPlanes(self._network, self.tile_px, self._built.mean, self._built.deviation)
 
     def _encode(self, images: Sequence[Image.Image]) -> Features:
         planes = to_planes(images, self.tile_px, self._built.mean, self._built.deviation, self._built.resample)

@@ -155,3 +155,13 @@ def pool_of(slides: list[int], side: int = 8) -> TilePool:
     pixels = torch.arange(len(slide), dtype=torch.uint8)[:, None, None, None].expand(-1, side, side, 3).contiguous()
     none = np.full(len(slide), -1)
     return TilePool(pixels, slide, none, none.copy())
+
+
+def striped(kind: int, seed: int) -> torch.Tensor:
+    """A tile of 40 px of one of eight kinds: two colours, four widths of stripes."""
+    generator = torch.Generator().manual_seed(seed)
+    across = torch.arange(40.0).expand(40, 40)
+    wave = torch.sin((0.15, 0.3, 0.6, 1.2)[kind % 4] * across + 6 * torch.rand(1, generator=generator)) * 50
+    colour = torch.tensor([[220.0, 150, 190], [120, 90, 170]])[kind // 4]
+    noise = torch.randn(40, 40, 3, generator=generator) * 6
+    return (colour + (wave.T if seed % 2 else wave)[:, :, None] + noise).clamp(0, 255).to(torch.uint8)

@@ -22,7 +22,7 @@ from vision_encoder.pretrain.objective import Batch, build_objective
 from vision_encoder.pretrain.prototypes import Centre, PrototypeHead, class_loss, disagreement, sinkhorn
 from vision_encoder.pretrain.spread import kernel_density, koleo
 
-from .pretrain_tiles import Killed, checkpoint_of, dino_recipe, run, same, write_set
+from .pretrain_tiles import Killed, checkpoint_of, dino_recipe, run, same, striped, write_set
 
 VIT = {"width": 24, "depth": 2, "heads": 2, "patch": 8, "image_px": 32, "registers": 1}
 SETTINGS: dict[str, Any] = {
@@ -254,16 +254,6 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
     decays = {group["weight_decay"] for group in whole["optimiser"]["param_groups"]}
     assert 0.0 in decays
     assert max(decays) == pytest.approx(0.2 - 0.16 * 0.5 * (1 + np.cos(np.pi * 0.8)))
-
-
-def striped(kind: int, seed: int) -> Tensor:
-    """A tile of 40 px of one of eight kinds: two colours, four widths of stripes."""
-    generator = torch.Generator().manual_seed(seed)
-    across = torch.arange(40.0).expand(40, 40)
-    wave = torch.sin((0.15, 0.3, 0.6, 1.2)[kind % 4] * across + 6 * torch.rand(1, generator=generator)) * 50
-    colour = torch.tensor([[220.0, 150, 190], [120, 90, 170]])[kind // 4]
-    noise = torch.randn(40, 40, 3, generator=generator) * 6
-    return (colour + (wave.T if seed % 2 else wave)[:, :, None] + noise).clamp(0, 255).to(torch.uint8)
 
 
 def trained(objective: SelfDistillation, steps: int) -> dict[str, float]:

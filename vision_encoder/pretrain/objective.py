@@ -89,12 +89,14 @@ def build_objective(
     UsageError : no such objective, or a setting it does not have
     """
     from .dino import SelfDistillation
+    from .distil import Distillation
     from .joint import JointEmbedding
 
     builders: dict[str, Callable[..., Objective]] = {
         "vicreg": JointEmbedding,
         "sigreg": JointEmbedding,
         "dino": SelfDistillation,
+        "distil": Distillation,
     }
     name = settings.get("name")
     if name not in builders:
