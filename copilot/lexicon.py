@@ -45,7 +45,8 @@ NEUTRAL = _words(
 MEASURE = _words(
     """nuclei nucleus nuclear size area density share varies variation coefficient ratio cover covers covered take
     takes up make makes carry carries chromogen clear space measure measures lumina pen ink novelty share
-    times long wide lie apart"""
+    times long wide lie apart
+    eccentricity dark haematoxylin between them"""
 )
 """Words that claim something only beside a measured figure, and then only that figure."""
 _ADVICE = re.compile(

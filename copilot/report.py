@@ -41,6 +41,8 @@ _KINDS = {
     "nuclear_share": "Share of tissue covered by nuclei",
     "nuclear_elongation": "Elongation of nuclei",
     "nuclear_spacing": "Median distance to the nearest nucleus",
+    "nuclear_eccentricity": "Median eccentricity of nuclei",
+    "nuclear_hyperchromasia": "Haematoxylin of nuclei over that of the tissue between them",
     "clear_space_share": "Share of lumina, fat and glass in the tissue",
     "chromogen_share": "Share of tissue with chromogen",
 }

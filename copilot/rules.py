@@ -34,6 +34,8 @@ _NOUNS: dict[str, str] = {
     "nuclei_density": r"\bnuclei\b(?! measure| cover| take| are)|\bdensity\b",
     "nuclear_elongation": r"\bas long as wide\b",
     "nuclear_spacing": r"\bapart\b",
+    "nuclear_eccentricity": r"\beccentricity\b",
+    "nuclear_hyperchromasia": r"\bas dark with haematoxylin as\b",
     "nuclear_area": r"\bnuclear area\b|\bmedian area\b|\bnuclei measure\b|\bnuclear size\b(?! varies)|\bmedian size\b",
     "nuclear_area_variation": r"\bvariation\b",
     "nuclear_share": r"\bnuclei (?:cover|take up|make up)\b|\bnuclear share\b",

@@ -16,7 +16,9 @@ CHROMOGEN = ("positive_nuclei_share", "chromogen_share")
 MEASURES = (
     "nuclei_density", "nuclear_area", "nuclear_elongation", "clear_space_share", *CHROMOGEN,
 )  # fmt: skip
-MORE_MEASURES = ("nuclear_spacing", "nuclear_area_variation", "nuclear_share")
+MORE_MEASURES = (
+    "nuclear_spacing", "nuclear_area_variation", "nuclear_share", "nuclear_eccentricity", "nuclear_hyperchromasia",
+)  # fmt: skip
 """Said only where a question asks for measures: their intervals are wide."""
 
 BEYOND: tuple[Intent, ...] = ("grade", "outcome", "patient", "objects")

@@ -147,6 +147,14 @@ MEASURES: dict[str, tuple[str, ...]] = {
         "Nuclei lie {value} apart at the median{interval}.",
         "At the median nuclei lie {value} apart{interval}.",
     ),
+    "nuclear_eccentricity": (
+        "The median eccentricity of nuclei is {value}{interval}.",
+        "Nuclear eccentricity is {value} at the median{interval}.",
+    ),
+    "nuclear_hyperchromasia": (
+        "Nuclei are {value} times as dark with haematoxylin as the tissue between them at the median{interval}.",
+        "At the median nuclei are {value} times as dark with haematoxylin as the tissue between them{interval}.",
+    ),
     "chromogen_share": (
         "Chromogen covers {value} of the tissue{interval}.",
         "{value} of the tissue carries chromogen{interval}.",

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,8 @@ class Trainer:
             torch.manual_seed(recipe.seed * 1_000_003 + turn)  # for dropout, where a recipe has it
             taken = [lesson.course.train[position] for position in lesson.order.at(turn)]
             batch = self._tensors(taken)
-            loss = self._loss(lesson, lesson.model, batch)[0] / recipe.batches
+            before = self._before(batch) if lesson.stage.kind == "prefer" else None
+            loss = self._loss(lesson, lesson.model, batch, before)[0] / recipe.batches
             self._accelerator.backward(loss)
             total += loss.detach()
             clock.read += int(batch["attention_mask"].sum()) * processes
@@ -200,16 +201,20 @@ class Trainer:
             + clock.after_step(left)
         )
 
-    def _loss(self, lesson: _Lesson, model: Any, batch: Batch) -> tuple[Tensor, Tensor | None, Tensor]:
+    def _loss(
+        self, lesson: _Lesson, model: Any, batch: Batch, before: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """The loss of a batch, the margins of its pairs where it holds such, and the likelihoods of its tokens."""
-        if lesson.stage.kind != "prefer":
-            likelihoods = log_likelihoods(model, batch)
-            return answer_loss(likelihoods, batch), None, likelihoods
-        with self._as_begun(), torch.no_grad():
-            before = log_likelihoods(self.student, batch).sum(dim=1)
         likelihoods = log_likelihoods(model, batch)
+        if before is None:
+            return answer_loss(likelihoods, batch), None, likelihoods
         margin = margins(likelihoods, before, lesson.stage.beta)
         return preference_loss(margin), margin, likelihoods
+
+    def _before(self, batch: Batch) -> Tensor:
+        """Log-likelihood of each reply (2 pairs,) as the student was when the stage began."""
+        with self._as_begun(), torch.no_grad():
+            return log_likelihoods(self.student, batch).sum(dim=1)
 
     @contextmanager
     def _as_begun(self) -> Iterator[None]:
@@ -253,7 +258,11 @@ class Trainer:
         with torch.no_grad():
             for positions in packed(order, lengths, self.recipe.tokens):
                 batch = self._tensors([held[position] for position in positions])
-                loss, margin, likelihoods = self._loss(lesson, self.student, batch)
+                first = int(positions[0])
+                if lesson.stage.kind == "prefer" and first not in lesson.held_before:
+                    lesson.held_before[first] = self._before(batch)  # the same at every look, and half of its cost
+                before = lesson.held_before.get(first)
+                loss, margin, likelihoods = self._loss(lesson, self.student, batch, before)
                 rows = len(positions)
                 learnt = int((batch["labels"][:rows] != NO_LABEL).sum())
                 tokens += learnt
@@ -310,12 +319,16 @@ class Trainer:
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """A course with the model and the optimiser that are at it."""
+    """A course with the model and the optimiser that are at it.
+
+    `held_before` are the likelihoods of held-out replies when the stage began, by the first pair of their batch.
+    """
 
     course: Course
     model: Any
     optimiser: Any
     order: Order
+    held_before: dict[int, Tensor] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:

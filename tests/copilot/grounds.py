@@ -40,6 +40,8 @@ FINDINGS = (
     Finding("nuclear_area", value=38.2, unit="µm²"),
     Finding("nuclear_area_variation", value=0.42, unit="ratio"),
     Finding("nuclear_share", value=0.23, unit="share"),
+    Finding("nuclear_eccentricity", value=0.71, unit="ratio"),
+    Finding("nuclear_hyperchromasia", value=3.4, unit="ratio"),
     Finding("clear_space_share", value=0.12, unit="share"),
 )
 

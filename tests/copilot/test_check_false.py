@@ -158,6 +158,10 @@ FALSE = tuple(
     The nuclei are large.
     The nuclei are pleomorphic and hyperchromatic.
     Nuclear size varies markedly with a coefficient of variation of 0.42.
+    The median eccentricity of nuclei is 0.42.
+    Nuclei are 0.71 times as dark with haematoxylin as the tissue between them.
+    Nuclei are 3.4 times as long as wide at the median.
+    Nuclei are dark.
     There is necrosis.
     Lumina are seen.
     Mucus is seen.

@@ -37,6 +37,8 @@ TRUE = (
     ("The median nuclear area is 38.2 μm².", "supported"),
     ("Nuclei measure 38 µm² at the median.", "supported"),
     ("Nuclear size varies with a coefficient of variation of 0.42.", "supported"),
+    ("The median eccentricity of nuclei is 0.71.", "supported"),
+    ("Nuclei are 3.4 times as dark with haematoxylin as the tissue between them at the median.", "supported"),
     ("Nuclei cover 23 % of the tissue.", "supported"),
     ("Nuclei cover 23% of the tissue.", "supported"),
     ("Clear space (lumina, fat or glass) makes up 12 % of the tissue.", "supported"),
