@@ -36,7 +36,10 @@ def pretrain(
     from ..process import keep_freed_memory
 
     keep_freed_memory()
-    card = run(recipe, data, out, _report, show_progress, until=until, slides=slides or [])
+    try:
+        card = run(recipe, data, out, _report, show_progress, until=until, slides=slides or [])
+    finally:
+        _report("")  # what comes next, an error too, stands on a line of its own
     if card is None:  # one of several processes, of which the first tells
         return
     if as_json:
