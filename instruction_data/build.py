@@ -65,10 +65,11 @@ def licences_of(recipe: Mapping[str, Any]) -> dict[str, Licence]:
 
 
 def _of_builder(name: str, count: int, material: Material, valid: float, seen: set[str]) -> list[Conversation]:
-    """Up to `count` conversations that were not there yet and lie in one part as a whole."""
+    """About `count` conversations, the last item whole, that were not there yet and lie in one part."""
     kept: list[Conversation] = []
     for tried, one in enumerate(BUILDERS[name](material)):
-        if len(kept) >= count or tried >= PATIENCE * count:
+        whole = one is None or not one.item or not kept or one.item != kept[-1].item
+        if (len(kept) >= count and whole) or tried >= PATIENCE * count:
             break
         part = part_of(one, material.seed, valid) if one else None
         if one is None or part is None or one.id in seen:
