@@ -38,7 +38,7 @@ def student_of(base: Base, recipe: Recipe, features: int | None) -> Any:
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is going
         student = get_peft_model(model, settings)
     if recipe.recompute:
-        student.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        student.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     if features is not None:
         size = size_of_words(base.model)
         projector = Projector(features, recipe.projector_width, recipe.visual_tokens, base.width, size)

@@ -93,8 +93,10 @@ def test_a_family_is_tuned_and_loaded_by_the_folder(family: str, folders: dict[s
 def test_four_bit_weights_are_tuned_and_answer(family: str, folders: dict[str, Path], tmp_path: Path) -> None:
     if importlib.util.find_spec("bitsandbytes") is None:
         pytest.skip('bitsandbytes is not installed: pip install "pathcopilot[quantised]"')
-    data = write_data(tmp_path / "data")
-    card = Bench(folders[family], data, tmp_path)({**TUNE, "steps": 4, "rate": 2e-2}, quantise="4bit")
+    data = write_data(tmp_path / "data", pictures=True)
+    card = Bench(folders[family], data, tmp_path)(
+        {**TUNE, "steps": 4, "rate": 2e-2}, quantise="4bit", recompute=True, batches=2, sees=["records", "pictures"]
+    )
     assert card["base"]["quantised"] == "4bit"
     assert card["looked"][-1]["loss"] < card["looked"][0]["loss"]
     tuned = load_language(str(tmp_path / "out"), quantise="4bit")
