@@ -62,6 +62,7 @@ def check(prepare: bool = False) -> list[Check]:
         _torch_build(),
         _language_weights(),
         _converted_language(prepare),
+        *_tuned_language(),
         *_encoder_weights(),
         *_trained_files(),
         _viewer(),
@@ -182,6 +183,17 @@ def _converted_language(prepare: bool) -> Check:
     except PathcopilotError as error:
         return Check(name, "FAIL", _first_line(error), fix)
     return Check(name, "PASS", f"converted to {precision}, hash right")
+
+
+def _tuned_language() -> list[Check]:
+    """The adapter that ships for the language model; nothing where none does."""
+    from .language.adapter import shipped_adapter
+
+    try:
+        adapter = shipped_adapter()
+    except PathcopilotError as error:
+        return [Check("tuned language model", "FAIL", _first_line(error), "pip install --force-reinstall pathcopilot")]
+    return [Check("tuned language model", "PASS", f"{adapter.name}, hash right")] if adapter else []
 
 
 def _remove_damaged(precision: convert.Precision) -> None:

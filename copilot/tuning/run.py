@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from instruction_data.conversation import Conversation, Part
 from slides.errors import UsageError
+from slides.files import sha256_of
 from vision_encoder.catalog import load_encoder
 
 from .base import load_base
@@ -61,7 +63,7 @@ def tune(
     lessons = _lessons(recipe, conversations, speller, voted)
     encoder, features = _sight(recipe, conversations, data, progress)
     student = student_of(base, recipe, None if encoder is None else encoder.dimension)
-    data_sha256 = digest if votes is None else f"{digest}+{len(voted)}"
+    data_sha256 = digest if votes is None else hashlib.sha256(f"{digest}{sha256_of(votes)}".encode()).hexdigest()
     trainer = Trainer(recipe, student, base.tokens.end, lessons.courses, features, data_sha256, out, report)
     trainer.run(until)
     if not trainer.is_first:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from copilot.doctor import _tuned_language
 from copilot.language import adapter as adapters
 from copilot.language import embedded, load_language
 from copilot.language.adapter import read_adapter
@@ -139,9 +140,11 @@ def test_an_adapter_that_ships_is_the_embedded_model(
     assert shipped.sha256 == by_path.sha256 == read_adapter(folder).sha256
     assert shipped.score(QUESTION, WORDINGS) == by_path.score(QUESTION, WORDINGS) != plain
     assert load_language("untuned").score(QUESTION, WORDINGS) == plain
+    assert [item.status for item in _tuned_language()] == ["PASS"]
     (folder / "adapter_model.safetensors").unlink()
     with pytest.raises(SetupError, match="incomplete or altered"):
         load_language("embedded")
+    assert [item.status for item in _tuned_language()] == ["FAIL"]
 
 
 def test_an_adapter_names_no_path_of_this_machine(folders: dict[str, Path], tmp_path: Path) -> None:
