@@ -16,7 +16,7 @@ from slides import Evidence
 from vision_encoder.observation import Observation
 
 from .answer import Claim, Question
-from .claims import ALLOWED, ASKED, MARK, Clause, Struck, clauses, plain
+from .claims import ALLOWED, ASKED, MARK, UNCLASSIFIED, Clause, Struck, clauses, plain
 from .lexicon import Lexicon, advice, lexicon, words_left
 from .limits import is_limit, says_scale_unknown
 from .rules import Support, bind_figures, judge_mentions, subjects
@@ -67,6 +67,7 @@ def check_sentence(text: str, ground: Ground) -> Claim:
         parts = list(clauses(marked.lower(), mentions))
         if (untold := _unclassified(parts, ground)) is not None:
             support.unclassified = True
+            support.untold = _said_of(parts)
             support.evidence |= untold
         for part in parts:
             _judge(part, words, ground, support)
@@ -120,6 +121,12 @@ def _unclassified(parts: Sequence[Clause], ground: Ground) -> set[int] | None:
             raise Struck("what was looked for is classified" if spoken else "nothing of the kind was looked for")
         found |= untold if kinds else set()
     return found if saying else None
+
+
+def _said_of(parts: Sequence[Clause]) -> frozenset[str]:
+    """Kinds of findings that stand before "not classified": what else a sentence speaks of is not excused by it."""
+    before = [UNCLASSIFIED.split(part.text, maxsplit=1)[0] for part in parts if part.unclassified]
+    return frozenset(kind for text in before for kind in subjects(text))
 
 
 def _told(item: Evidence) -> bool:

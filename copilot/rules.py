@@ -57,6 +57,8 @@ class Support:
     asked: bool = False
     unclassified: bool = False
     """The sentence says that something is not classified."""
+    untold: frozenset[str] = frozenset()
+    """Kinds of findings that it says so of; empty when it names none."""
     seen: bool = False
     """It states how much was looked at, which is true of an observation."""
 
@@ -116,7 +118,8 @@ def _objection(
         )  # fmt: skip
     if bool(re.search(r"\boptions?\b", clause.text)) != (kind == "choice"):
         return f"“{word}” is an option, not a finding" if kind == "choice" else f"“{word}” is not the option taken"
-    if finding.abstained and (kind in ("resembles", "choice") or not support.unclassified):
+    told_so = support.unclassified and (not support.untold or kind in support.untold)
+    if finding.abstained and (kind in ("resembles", "choice") or not told_so):
         return f"“{word}”: {finding.name} abstains"
     top = label == finding.label or (finding.distribution[:1] and label == finding.distribution[0][0])
     p = probability(finding, label)

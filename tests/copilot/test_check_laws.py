@@ -105,6 +105,8 @@ def test_an_abstaining_class_is_said_only_as_not_classified() -> None:
         "It looks most like malignant (0.93).",
         "The process is not classified; it looks most like normal (0.93).",
         "The organ is not classified; the picture favours malignancy (0.93).",
+        "The organ is not classified; it looks most like malignant (0.93).",
+        "The organ is not classified, it looks most like a malignant process.",
         "The nearest reference case is tubular adenoma.",
         "The organ is not classified; it looks most like skin (0.41).",
         "The stain is not classified; it looks most like H&E (0.98).",
