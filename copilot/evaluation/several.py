@@ -89,7 +89,7 @@ def _asked(subject: Subject, bench: Bench, text: str, cases: Sequence[Case]) -> 
 def parts(text: str) -> list[tuple[int, str]]:
     """The parts of a sentence that name a view, each up to the next view named."""
     marks = list(_VIEW.finditer(text))
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    ends = [*(mark.start() for mark in marks[1:]), len(text)][: len(marks)]
     return [(int(mark[1]), text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
 
 
