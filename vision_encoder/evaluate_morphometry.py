@@ -107,7 +107,7 @@ def score(image: Drawn, segment: Segmenter, checked: Validation | None) -> Score
     empty = np.zeros(found.tissue.shape, np.bool_)
     # the drawn nuclei over the same tissue: only the nuclei are in question
     labels = _at_scale_of(found, image.labels)
-    drawn = counted(found.region, describe(labels), found.tissue, empty, empty)
+    drawn = counted(found.region, describe(labels), found.tissue, empty, empty, found.haematoxylin)
     f1, dice = match_nuclei(found.nuclei.labels, labels)
     errors, covered = {}, {}
     for measure in NUCLEAR_MEASURES:
@@ -118,7 +118,7 @@ def score(image: Drawn, segment: Segmenter, checked: Validation | None) -> Score
         if min(value, true) <= 0:
             continue
         errors[measure.name] = float(np.log(value / true))
-        interval = checked.interval(measure.name, value, measure.spread(rows)) if checked else None
+        interval = checked.interval(measure.name, value, measure.spread(rows), measure.most) if checked else None
         if interval is not None:
             covered[measure.name] = interval[0] <= true <= interval[1]
     return Score(f1, dice, len(found.nuclei) / max(len(drawn.nuclei), 1), errors, covered)
@@ -150,7 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for source in dict.fromkeys(image.source for image in held_out):
             mine = [got for image, got in zip(held_out, scores, strict=True) if image.source == source]
             lines.append(_row(f"{source}, {name}", mine))
-    lines += ["", *_scales(held_out), *_by_tissue(given.data / "tiles" / "crc_val_he_7k.parquet"), LIMITS]
+    lines += [
+        "",
+        *_by_organ(held_out),
+        *_scales(held_out),
+        *_by_tissue(given.data / "tiles" / "crc_val_he_7k.parquet"),
+        LIMITS,
+    ]
     figures = {"scope": scope, "log_error": errors}
     for path in (given.figures, given.out):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +194,9 @@ Written by `python -m vision_encoder.evaluate_morphometry --data DIR --out docs/
 Nuclei are found by classical image analysis at 0.5 µm/px: optical density, the field's own haematoxylin and
 eosin vectors (Macenko 2009, held within 15° of Ruifrok 2001), a threshold part Otsu and part local mean, a
 watershed from the summits of the distance map, sizes from 12 to 300 µm². No weights are trained.
+
+Hyperchromasia is the median over nuclei of their mean haematoxylin over that of the tissue between the nuclei, by
+the reference vectors: by the field's own the ratio moved by up to a fifth when only the stain was made paler.
 """
 TABLE_HEAD = """## Held-out fields (`dev`)
 
@@ -242,6 +251,24 @@ def _row(name: str, scores: Sequence[Score]) -> str:
         *(covered(measure.name) for measure in NUCLEAR_MEASURES),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _by_organ(images: Sequence[Drawn]) -> list[str]:
+    """Agreement in each organ, and over all fields."""
+    lines = [
+        "## Held-out fields by organ, as it ships",
+        "",
+        "| organ | fields | drawn nuclei | F1 | Dice | median count error |",
+        "|---|---|---|---|---|---|",
+    ]
+    scored = [(image, score(image, classical, None)) for image in images]
+    for organ in (*sorted({image.organ for image in images}), "all"):
+        mine = [(image, got) for image, got in scored if organ in (image.organ, "all")]
+        drawn = sum(int(image.labels.max(initial=0)) for image, _ in mine)
+        f1, dice = (np.mean([getattr(got, name) for _, got in mine]) for name in ("f1", "dice"))
+        count = np.median([abs(got.count_ratio - 1) for _, got in mine])
+        lines.append(f"| {organ} | {len(mine)} | {drawn} | {f1:.2f} | {dice:.2f} | {count:.0%} |")
+    return [*lines, ""]
 
 
 def _scales(images: Sequence[Drawn]) -> list[str]:

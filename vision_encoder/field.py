@@ -37,6 +37,7 @@ LARGE_SPACE_PX = 8000
 """2000 µm²: a larger clear space (lumen, fat cell, glass) is not tissue; a smaller one may be cytoplasm."""
 BROWN_DENSITY = 0.25
 BROWN = np.stack([stains.HAEMATOXYLIN, stains.DAB])
+BLUE_AND_PINK = np.stack([stains.HAEMATOXYLIN, stains.EOSIN])
 FACTORS = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 PROBE_PX = 224
 
@@ -56,6 +57,7 @@ class FieldMeasures:
     tissue : bool (h, w), the field without large clear spaces
     blocks : counted nuclei, tissue px and nuclear px of each sub-field, float64 (m, 3)
     positive : (n,) nuclei most of whose area is brown
+    haematoxylin : float32 (h, w) by the reference vectors, None where a chromogen marks nuclei too
     """
 
     region: Region
@@ -66,6 +68,7 @@ class FieldMeasures:
     brown_px: int
     brown_in_nuclei_px: int
     positive: Bools
+    haematoxylin: Floats | None = None
 
 
 def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) -> list[FieldMeasures]:
@@ -90,14 +93,18 @@ def measure_fields(fields: Sequence[Field], mpp: float | None, dye: Dye | None) 
             _brown(stains.concentrations(density, BROWN)) & tissue
             for density, tissue in zip(densities, tissues, strict=True)
         ]
+    # not by the field's own vectors: they leave next to nothing between nuclei, and a ratio to that jumps
+    haematoxylin = [stains.concentrations(each, BLUE_AND_PINK)[..., 0] if dye == "H&E" else None for each in densities]
     if dye is not None and readable:
         nuclei = [found for found, _ in _nuclei(densities, tissues, dye)]
-    columns = zip(fields, nuclei, tissues, clears, browns, strict=True)
-    return [counted(field.region, found, tissue, clear, brown) for field, found, tissue, clear, brown in columns]
+    columns = zip(fields, nuclei, tissues, clears, browns, haematoxylin, strict=True)
+    return [counted(field.region, *column) for field, *column in columns]
 
 
-def counted(region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: Bools) -> FieldMeasures:
-    """The counts of one field from its nuclei and its masks (h, w)."""
+def counted(
+    region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: Bools, haematoxylin: Floats | None = None
+) -> FieldMeasures:
+    """The counts of one field from its nuclei and its maps (h, w)."""
     within = np.bincount(nuclei.labels[brown], minlength=len(nuclei) + 1)[1:]
     return FieldMeasures(
         region=region,
@@ -108,6 +115,7 @@ def counted(region: Region, nuclei: Nuclei, tissue: Bools, clear: Bools, brown: 
         brown_px=int(brown.sum()),
         brown_in_nuclei_px=int(within.sum()),
         positive=within > 0.5 * nuclei.areas,
+        haematoxylin=haematoxylin,
     )
 
 

@@ -132,7 +132,9 @@ def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: 
     for measure in NUCLEAR_MEASURES:
         rows = measure.pooled(measured)
         reason = None
-        if measure.scaled and not scaled:
+        if measure.of_haematoxylin and dye != "H&E":
+            reason = "how dark nuclei are is measured on H&E only: another dye marks them here"
+        elif measure.scaled and not scaled:
             reason = STATE_SCALE
         elif measure.per_nucleus and len(rows) < FEWEST_NUCLEI:
             reason = f"fewer than {FEWEST_NUCLEI} whole nuclei were found, too few to measure"
@@ -140,7 +142,7 @@ def _nuclear_findings(measured: Sequence[FieldMeasures], scaled: bool, checked: 
             findings.append(Finding(measure.name, abstained=True, reason=reason, scope=scope, source=SOURCE))
             continue
         value = float(measure.statistic(rows))
-        interval = checked.interval(measure.name, value, measure.spread(rows))
+        interval = checked.interval(measure.name, value, measure.spread(rows), measure.most)
         findings.append(
             Finding(measure.name, value=value, unit=measure.unit, interval=interval, scope=scope, source=SOURCE)
         )

@@ -14,6 +14,8 @@ from .nuclei import WORKING_MPP
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
 SQUARE_UM = WORKING_MPP**2
+LEAST_AROUND = 0.02
+"""The haematoxylin between nuclei counts as at least this much: a ratio to nothing has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class NuclearMeasure:
     """One measure: `statistic` of the `rows` of all fields; `scaled` when it means nothing without µm/px.
 
     Rows are sub-fields (m, 3) where `per_nucleus` is False, whole nuclei (n,) where it is True. A statistic
-    takes rows with any number of leading axes, so that a bootstrap runs in one call.
+    takes rows with any number of leading axes, so that a bootstrap runs in one call. `most` is the largest value
+    there can be; `of_haematoxylin` when it means nothing where a chromogen marks nuclei too.
     """
 
     name: str
@@ -30,6 +33,8 @@ class NuclearMeasure:
     scaled: bool
     rows: Callable[[FieldMeasures], Floats]
     statistic: Statistic
+    most: float = float("inf")
+    of_haematoxylin: bool = False
 
     def pooled(self, fields: Sequence[FieldMeasures]) -> Floats:
         """The rows of all fields."""
@@ -56,6 +61,22 @@ def _areas(field: FieldMeasures) -> Floats:
 
 def _stretch(field: FieldMeasures) -> Floats:
     return field.nuclei.elongation[field.nuclei.inside]
+
+
+def _eccentricities(field: FieldMeasures) -> Floats:
+    """Of the ellipse with the same second moments: 0 for a circle, near 1 for a rod."""
+    return np.asarray(np.sqrt(1 - 1 / np.maximum(_stretch(field), 1.0) ** 2))
+
+
+def _contrasts(field: FieldMeasures) -> Floats:
+    """Mean haematoxylin of each nucleus over that of the tissue between the nuclei of its field."""
+    count = len(field.nuclei)
+    between = field.tissue & (field.nuclei.labels == 0)
+    if field.haematoxylin is None or not count or not between.any():
+        return np.zeros(0)
+    within = np.bincount(field.nuclei.labels.ravel(), field.haematoxylin.ravel(), minlength=count + 1)[1:]
+    around = max(float(field.haematoxylin[between].mean()), LEAST_AROUND)
+    return np.asarray(within / field.nuclei.areas / around)
 
 
 def _spacings(field: FieldMeasures) -> Floats:
@@ -99,7 +120,9 @@ NUCLEAR_MEASURES = (
     NuclearMeasure("nuclei_density", "per mm²", False, True, _blocks, density),
     NuclearMeasure("nuclear_area", "µm²", True, True, _areas, _median_area),
     NuclearMeasure("nuclear_area_variation", "ratio", True, False, _areas, _variation),
-    NuclearMeasure("nuclear_share", "share", False, False, _blocks, _share),
+    NuclearMeasure("nuclear_share", "share", False, False, _blocks, _share, most=1.0),
     NuclearMeasure("nuclear_spacing", "µm", True, True, _spacings, _median_spacing),
     NuclearMeasure("nuclear_elongation", "ratio", True, False, _stretch, _median),
+    NuclearMeasure("nuclear_eccentricity", "ratio", True, False, _eccentricities, _median, most=1.0),
+    NuclearMeasure("nuclear_hyperchromasia", "ratio", True, False, _contrasts, _median, of_haematoxylin=True),
 )

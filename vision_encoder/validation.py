@@ -20,12 +20,14 @@ class Validation:
     scope: str
     log_error: Mapping[str, float]
 
-    def interval(self, name: str, value: float, spread: float) -> tuple[float, float] | None:
-        """95 % interval of a positive value: relative spread between sub-fields and error of measuring."""
+    def interval(
+        self, name: str, value: float, spread: float, most: float = float("inf")
+    ) -> tuple[float, float] | None:
+        """95 % interval of a positive value up to `most`: relative spread between sub-fields and error of measuring."""
         if name not in self.log_error or value <= 0:
             return None
         width = float(np.exp(1.96 * np.hypot(spread, self.log_error[name])))
-        return (value / width, value * width)
+        return (value / width, min(value * width, most))
 
 
 @cache

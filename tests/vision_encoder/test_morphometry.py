@@ -53,6 +53,39 @@ def test_round_nuclei_are_counted_and_sized() -> None:
     assert found["nuclear_share"].value == pytest.approx(100 * np.pi * 49 / 512**2, rel=0.1)
 
 
+def test_nuclei_of_an_ellipse_have_its_eccentricity() -> None:
+    y, x = np.mgrid[:480, :480] + 0.5
+    inside = ((y % 40 - 20) / 5) ** 2 + ((x % 40 - 20) / 10) ** 2 < 1
+    pixels = np.where(inside[..., None], (95, 60, 140), (228, 170, 202)).astype(np.uint8)
+    assert measured(ring_of(100, 7.0))["nuclear_eccentricity"].value < 0.3
+    assert measured(pixels)["nuclear_eccentricity"].value == pytest.approx(np.sqrt(1 - 0.5**2), abs=0.03)
+
+
+def test_darker_nuclei_are_more_hyperchromatic_and_a_paler_stain_is_not() -> None:
+    field = ring_of(100, 7.0)
+    field[:, :40] = 244  # glass, by which the light is known
+    nuclei = (field[..., 0] < 160)[..., None]
+    darker = np.where(nuclei, field * 0.7, field).astype(np.uint8)
+    paler = (255 * (field / 255.0) ** 0.8).astype(np.uint8)
+    usual = measured(field)["nuclear_hyperchromasia"].value
+    assert usual > 1.5
+    assert measured(darker)["nuclear_hyperchromasia"].value > 1.15 * usual
+    assert measured(paler)["nuclear_hyperchromasia"].value == pytest.approx(usual, rel=0.15)
+
+
+def test_darkness_is_not_measured_where_brown_marks_nuclei() -> None:
+    found = measured(brown_and_blue(60, 60), 0.5, "IHC")
+    assert found["nuclear_hyperchromasia"].abstained
+    assert "H&E" in str(found["nuclear_hyperchromasia"].reason)
+    assert found["nuclear_eccentricity"].value is not None
+
+
+def test_no_interval_reaches_beyond_what_there_can_be() -> None:
+    crowded = measured(ring_of(400, 11.0))
+    assert crowded["nuclear_share"].interval[1] <= 1
+    assert crowded["nuclear_eccentricity"].interval[1] <= 1
+
+
 def test_a_moved_field_gives_the_same_measures() -> None:
     wide = painted(640)
     still, moved = measured(wide[:512, :512]), measured(wide[9:521, 13:525])
