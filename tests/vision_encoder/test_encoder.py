@@ -103,9 +103,7 @@ def test_altered_weights_are_refused() -> None:
         verified_weights(replace(IMAGENET, sha256="0" * 64))
 
 
-@pytest.mark.parametrize(
-    "name", ["nonsense", "timm:", "open_clip:ViT-B-32", "open_clip:ViT-B-32@/no/such/file", "hf:x@y"]
-)
+@pytest.mark.parametrize("name", ["nonsense", "timm:", "open_clip:", "hf:x@y"])
 def test_an_unknown_encoder_is_a_users_error(name: str) -> None:
     with pytest.raises(UsageError) as error:
         load_encoder(name)
