@@ -17,7 +17,9 @@ LONGEST_QUESTION, LONGEST_ANSWER = 1500, 1200
 SAMPLE = 1000
 """Texts that distinct-n is told of, so that data of other sizes compare."""
 LETTERS = "ABCDEF"
-_FORBIDDEN = re.compile(r"<image>|<\|\w+\|>|[\x00-\x09\x0b-\x1f\x7f\ue000-\uf8ff]|\b(?:None|nan|TODO)\b|[{}]")
+_FORBIDDEN = re.compile(
+    r"<image>|<\|\w+\|>|[\x00-\x09\x0b-\x1f\x7f\ue000-\uf8ff]|\bNone\b(?! of)|\b(?:nan|TODO)\b|[{}]"
+)
 _OPTION = re.compile(r"(?:^|\s)([A-F])\) ")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from .record import Record
 
 KNOWLEDGE, WORDS = "knowledge", "own words"
 """Sources that are no pictures: the knowledge tables, and sentences of this package."""
+TURNS = 24
+"""Turns that a set of single tiles has among the cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +45,28 @@ class Material:
         )
 
     def in_turn(self, builder: str, records: Sequence[Record]) -> Iterator[Record]:
-        """The records again and again, group by group in turn, so that no patient fills a builder; none of none."""
+        """The records again and again, case by case in turn, so that neither a patient nor a set fills a builder."""
         by_group: dict[str, list[Record]] = defaultdict(list)
         for record in records:
-            by_group[record.picture.group].append(record)
+            by_group[_turn_of(record)].append(record)
         groups = sorted(by_group)
         self.draw(builder, "groups").shuffle(groups)
         for group in groups:
             self.draw(builder, group).shuffle(by_group[group])
+            by_group[group].sort(key=lambda one: one.altered != "sheet")  # what shows most of a slide comes first
         round_number = 0
         while groups:
             for group in groups:
                 own = by_group[group]
                 yield own[round_number % len(own)]
             round_number += 1
+
+
+def _turn_of(record: Record) -> str:
+    """The case of a whole slide; single tiles, of which a set may count each as a group, share some turns a set."""
+    if record.case:
+        return record.picture.group
+    return f"{record.picture.source}/{zlib.crc32(record.picture.group.encode()) % TURNS}"
 
 
 Made = Iterator[Conversation | None]

@@ -24,7 +24,8 @@ class Record:
 
     `case` names the whole slide that it was sampled from, empty for a picture cut and labelled by itself; then
     labels are the case's. `downsample` is against that slide's level 0. `altered` says what was done to it
-    before it was looked at (`blurred`, `half`), empty for the picture as it is. `fields_seen` of
+    before it was looked at (`blurred`, `half`), or that it is a `sheet` of several tiles of the slide; empty for a
+    tile as it is. `fields_seen` of
     `fields_available` tiles were looked at; `usable` is False where there is no tissue to speak about.
     """
 
@@ -41,6 +42,11 @@ class Record:
     usable: bool = True
     reason: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """True for tissue as it was scanned, a tile or several."""
+        return self.altered in ("", "sheet")
 
     def find(self, name: str) -> Finding | None:
         """The finding of that name, or None."""

@@ -1,13 +1,15 @@
 """The pictures that instruction data speak of: which ones, and their pixels by name.
 
 A name is the tile's own (`crc_val_he_7k/…`, `atlas/CASE/SLIDE/2@x,y`), with `~blurred` or `~half` where it is
-altered before it is looked at, or `made/KIND/NUMBER` for a picture by rule that is no histology.
+altered before it is looked at; `atlas/CASE/SLIDE~sheet2` for tiles of one slide and downsample side by side, since
+a single field of a case says little; or `made/KIND/NUMBER` for a picture by rule that is no histology.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,11 @@ from vision_encoder.reference_tiles import ReferenceTiles, load_reference_tiles
 
 BLUR = 0.02
 """Standard deviation of the blur, in sides of the picture: 5 px of 256."""
+SHEET = "sheet"
+FIELDS = 16
+"""Most tiles of a sheet, in a square of 4 by 4; fewer than 9 make none."""
+FEWEST = 9
+GLASS = (243, 241, 243)
 PHOTOGRAPH = "photograph"
 MADE = "generated"
 
@@ -57,6 +64,10 @@ class Library:
         self.scales = _scales(data / "tiles")
         self.texts = _texts(data / "atlas" / "slides.csv")
         self.position = {id: position for position, id in enumerate(self.tiles.id)}
+        self.fields: dict[str, list[int]] = defaultdict(list)
+        for position in np.flatnonzero(self.tiles.kind == "cases"):
+            name = f"{_case(self.tiles.id[position])}~{SHEET}{self.tiles.downsample[position]}"
+            self.fields[name].append(int(position))
 
     @property
     def held_out_groups(self) -> frozenset[str]:
@@ -88,7 +99,7 @@ class Library:
             if kind != PHOTOGRAPH  # of those only the library's own licence is known
             for number in range(int(settings["made"]))
         ]
-        return [*plain, *altered, *made]
+        return [*plain, *self._sheets(settings["sheets"]), *altered, *made]
 
     def without_held_out(self, chosen: Sequence[Chosen]) -> tuple[list[Chosen], list[str]]:
         """The pictures that show nothing held out, and the names of those left out because they do."""
@@ -116,6 +127,8 @@ class Library:
                 raise UsageError(f"no picture is made as '{name}'")
             return _png(negative(sort, np.random.default_rng([self.seed, KINDS.index(sort), int(number)])))
         plain, _, how = name.partition("~")
+        if how.startswith(SHEET):
+            return _png(self._sheet(name))
         if plain not in self.position:
             raise UsageError(f"the data folder holds no picture '{plain}': name the folder it was made from")
         content = self.tiles.content(self.position[plain])
@@ -157,6 +170,32 @@ class Library:
             text=self.texts.get(case, "") if certain else "",
             position=position,
         )
+
+    def _sheets(self, downsamples: Sequence[int]) -> list[Chosen]:
+        """One sheet of every slide to train on whose labels are certain, for each of these downsamples."""
+        found = []
+        for name, positions in sorted(self.fields.items()):
+            first = self._entry(positions[0])
+            to_train = self.tiles.split[positions[0]] == "train" and bool(self.tiles.certain[positions[0]])
+            if to_train and len(positions) >= FEWEST and first.downsample in downsamples:
+                picture = Picture(name, first.picture.source, first.picture.group)
+                found.append(Chosen(picture, first.labels, first.case, first.downsample, SHEET, first.text))
+        return found
+
+    def _sheet(self, name: str) -> Image.Image:
+        """Up to 16 tiles of a slide in a square, in the order of their places."""
+        if len(self.fields.get(name, ())) < FEWEST:
+            raise UsageError(f"the data folder holds too few tiles for '{name}': name the folder it was made from")
+        own = self.fields[name]
+        chosen = sorted(seeded(self.seed, name).sample(own, min(FIELDS, len(own))))
+        side = math.ceil(math.sqrt(len(chosen)))
+        pictures = [self.tiles.image(position) for position in chosen]
+        width = max(picture.width for picture in pictures)
+        rows = math.ceil(len(chosen) / side)
+        sheet = Image.new("RGB", (side * width, rows * width), GLASS)
+        for number, picture in enumerate(pictures):
+            sheet.paste(picture, (number % side * width, number // side * width))
+        return sheet
 
     def _altered(self, entry: Chosen, how: str) -> Chosen:
         own = entry.picture

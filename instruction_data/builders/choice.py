@@ -38,7 +38,7 @@ UNSETTLED = 0.15
 
 def choice(material: Material) -> Made:
     """Items of three or four options; three in all six orders, four with the right one at each letter."""
-    pool = [one for one in material.histology if not one.altered]
+    pool = [one for one in material.histology if one.is_plain]
     classes = {aspect: sorted({r.label(aspect) for r in pool if r.label(aspect)}) for aspect in set(ASPECTS)}
     for number, record in enumerate(material.in_turn("choice", pool)):
         draw = material.draw("choice", number)
@@ -101,5 +101,7 @@ def _answered(material: Material, asked: Asked, told: Told, letter_only: bool, d
     if letter_only:
         said = draw.choice((letter, letter, asked.options[told.choice]))
         return Exchange(asked.question, said, facts, letter=letter, options=asked.options)
-    made = exchange(material, asked, draw, told=told, most=draw.choice((1, 1, 2)), lead=1)
+    taken = tuple(fact for fact in told.facts if fact.kind == "choice")
+    ordered = Told((*taken, *(fact for fact in told.facts if fact not in taken)), told.choice)
+    made = exchange(material, asked, draw, told=ordered, most=draw.choice((1, 1, 2)), lead=1)
     return None if made is None else replace(made, facts=facts, abstains=False, letter=letter)

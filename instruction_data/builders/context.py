@@ -17,7 +17,7 @@ INTENTS = ("describe", "organ", "organ", "category", "category", "tests", "tissu
 
 def context(material: Material) -> Made:
     """Three conversations a picture: context withheld, given, contradictory."""
-    pool = [one for one in material.histology if one.label("organ") and not one.altered]
+    pool = [one for one in material.histology if one.label("organ") and one.is_plain]
     organs = sorted({one.label("organ") for one in pool})
     for number, record in enumerate(material.in_turn("context", pool)):
         draw = material.draw("context", number)

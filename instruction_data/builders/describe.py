@@ -19,6 +19,10 @@ WORDS = {
     "normal": "normal",
     "inflammatory/infectious": "inflammatory or infectious",
     "pre-malignant": "pre-malignant",
+    "brain/CNS": "brain",
+    "salivary": "salivary gland",
+    "esophagus": "oesophagus",
+    "fallopian tube/adnexa": "fallopian tube",
 }
 LABELS = ("stain", "organ", "category", "tissue", "disease")
 TRIES = 6
@@ -26,7 +30,7 @@ TRIES = 6
 
 def describe(material: Material) -> Made:
     """Short descriptions by label; of a tile sampled from a whole slide the diagnosis is said as the case's."""
-    labelled = [one for one in material.histology if one.label("organ") and not one.altered]
+    labelled = [one for one in material.histology if one.label("organ") and one.is_plain]
     for number, record in enumerate(material.in_turn("describe", labelled)):
         draw = material.draw("describe", number)
         asked = Asked(ask("describe", draw), (record,), by="labels")

@@ -80,12 +80,16 @@ def _made(kind: str, material: Material, record: Record | None, draw: random.Ran
     asked = Asked(text, records, context)
     if kind == "marker" and draw.random() < 0.5:
         first = standing(material, asked, "immunophenotype", draw, marker=marker)
+    if kind == "claim" and context and draw.random() < 0.4:
+        first = standing(material, asked, "asked", draw, said=context)
     if kind in ("strange", "blurred", "no view") and draw.random() < 0.7:
         last = standing(material, asked, "look again", draw)
     told = material.grounding.facts(asked)
     if kind == "no view" and told.facts[:1] and told.facts[0].kind != "limit":  # it names what the tables know
         return None
-    if first:  # said already
+    if any(fact.kind == "conflict" for fact in told.facts):  # which repeats the claim itself
+        first = []
+    if first and kind == "marker":  # said already
         told = Told(tuple(fact for fact in told.facts if fact.kind != "limit"), told.choice, told.abstains)
     made = exchange(
         material, asked, draw, told=told, most=draw.choice((1, 2)) if first else draw.choice((1, 2, 3)), lead=2,

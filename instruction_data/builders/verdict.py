@@ -15,7 +15,10 @@ from ..phrases.questions import RULES as QUESTIONS
 from ..record import Record
 
 OPTIONS = ("yes", "no")
-OPENINGS = ("Is this", "Is the picture", "Would you say that it is", "Is what I see here", "Is this field")
+OPENINGS = (
+    "Is this", "Is the picture", "Would you say that it is", "Is what I see here", "Is this field", "Could it be",
+    "Am I right that it is", "Is the tissue here", "Do you take it to be", "Does it look as if it were", "Is it",
+)  # fmt: skip
 CLASSES = {
     "stain": {"HE": "stained with H&E", "IHC": "an immunostain", "special stain": "a special stain"},
     "category": {

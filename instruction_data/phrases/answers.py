@@ -20,6 +20,10 @@ SPOKEN = {
     "inflammatory/infectious": ("an inflammatory or infectious process", "an inflammatory or infectious lesion"),
     "normal": ("normal tissue",),
     "IHC": ("an immunohistochemical stain", "IHC"),
+    "brain/CNS": ("brain", "brain/CNS"),
+    "salivary": ("salivary gland",),
+    "esophagus": ("oesophagus", "esophagus"),
+    "fallopian tube/adnexa": ("fallopian tube",),
     "special stain": ("a special stain",),
     "not histology": ("not histology",),
 }
@@ -87,7 +91,7 @@ def _class(fact: Fact, draw: random.Random) -> str | None:
 
 def _set(fact: Fact, draw: random.Random) -> str:
     held = fact.finding.prediction_set if fact.finding else ()
-    if len(held) < 2 or "90 % set" not in fact.text:
+    if len(held) < 2 or "; 90 % set: " not in fact.text:
         return ""
     others = [label for label in held if fact.finding and label != fact.finding.label]
     said = say(RULES, "set", draw, set=", ".join(held), listed=_listed(held), others=_listed(others))
@@ -109,7 +113,7 @@ def _untold(fact: Fact, text: str, draw: random.Random) -> str | None:
     others = re.findall(r", then (.+?) \((\S+?)\)", text)
     if others and draw.random() < 0.7:
         rest = _low(say(RULES, "next", draw, label=others[0][0], p=others[0][1]))
-    if "90 % set" in text and draw.random() < 0.7:
+    if "; 90 % set: " in text and draw.random() < 0.7:
         rest += f"; 90 % set: {', '.join(finding.prediction_set)}"
     untold = say(RULES, "untold", draw).lower() if not reason else "is not classified"
     if draw.random() < 0.3 and not reason and not rest:

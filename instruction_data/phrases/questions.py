@@ -6,7 +6,7 @@ import random
 
 from ..grammar import Rules, read_rules, say
 
-RULES: Rules = read_rules("questions")
+RULES: Rules = {**read_rules("questions"), **read_rules("asides")}
 
 
 def ask(rule: str, draw: random.Random, *, framed: bool = True, **values: str) -> str:

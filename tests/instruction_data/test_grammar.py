@@ -8,13 +8,14 @@ import re
 import pytest
 
 from instruction_data.grammar import Rules, read_rules, say, seeded, tidy
+from instruction_data.phrases.questions import RULES as QUESTIONS
 
 TABLES = ("answers", "questions", "labels", "contexts", "claims")
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_rule_can_be_said_and_leaves_no_sign_of_the_grammar(table: str) -> None:
-    rules = read_rules(table)
+    rules = QUESTIONS if table == "questions" else read_rules(table)
     slots = set(re.findall(r"\{(\w+)\}", str(rules)))
     values = dict.fromkeys(slots, "7")
     for name in rules:
@@ -25,7 +26,7 @@ def test_every_rule_can_be_said_and_leaves_no_sign_of_the_grammar(table: str) ->
 
 @pytest.mark.parametrize("table", TABLES)
 def test_every_reference_of_a_rule_is_a_rule(table: str) -> None:
-    rules = read_rules(table)
+    rules = QUESTIONS if table == "questions" else read_rules(table)
     named = {name for templates in rules.values() for text in templates for name in re.findall(r"<(\w+)>", text)}
     assert named <= set(rules)
 
