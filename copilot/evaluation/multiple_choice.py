@@ -42,6 +42,8 @@ WORDINGS: Mapping[str, tuple[str, ...]] = {
     "stain": ("Which stain is this?", "How was this slide stained?"),
 }
 LETTERS = "ABCDE"
+BLIND = 150
+"""Questions that the language model is asked without a picture: each is a prompt of its own to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +213,10 @@ def baselines(subject: Subject, rows: Sequence[Taken]) -> dict[str, Figure]:
         "copilot less abstaining heads": difference([row.right for row in rows], own, groups) if rows else NOTHING,
     }
     if subject.blind is not None:
-        blind = [answer_to(subject.blind, Question(row.item.text, options=row.item.options)) for row in rows]
-        hits = [float(answer.choice == row.item.right) for answer, row in zip(blind, rows, strict=True)]
-        found["text only"] = share(hits, groups)
+        few = spread_over_groups([row.item for row in rows], lambda item: item.case.group, BLIND)
+        blind = [answer_to(subject.blind, Question(item.text, options=item.options)) for item in few]
+        hits = [float(answer.choice == item.right) for answer, item in zip(blind, few, strict=True)]
+        found["text only"] = share(hits, [item.case.group for item in few])
     return found
 
 
