@@ -2,7 +2,8 @@
 
 Two ways. `slots`: the model chooses, token by token, between wordings whose numbers, classes and sites come
 from the findings; each wording has passed the checker before it is offered. `free`: the model writes in its
-own words; each finished sentence is checked, and what it leaves out or loses is said by the plain template.
+own words; each finished sentence is checked, a struck one is tried a second time, and what is left out or lost is
+said by the plain template.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["SYSTEM", "Wording", "messages", "speak"]
 
 Wording = Literal["slots", "free"]
 
-MAX_STRUCK = 3  # a model that loses the thread this often has nothing more to add
+MAX_GIVEN_UP = 3  # a model that loses the thread this often has nothing more to add
+MAX_NEW_TOKENS = 220
 
 
 def speak(
@@ -86,22 +88,49 @@ def _slotted(
 def _freely(
     statements: Sequence[Statement], ground: Ground, model: LanguageModel, halted: Callable[[], bool]
 ) -> Iterator[Saying | Checked]:
+    """The model's own words, sentence by sentence.
+
+    A sentence that is struck is asked for once more, with the reason; struck again it is given up, and what it
+    would have said is left to the statement's template.
+    """
     facts = [statement.wordings[0] for statement in statements] if sees(model, "records") else []
     shown = pictures_of(ground) if sees(model, "pictures") else []
-    prompt = messages(ground.question, with_findings(facts, ground.question.text), shown)
-    struck, first = 0, True
-    for sentence in split_sentences(model.stream(prompt, max_new_tokens=220, halted=halted)):
+    asked = messages(ground.question, with_findings(facts, ground.question.text), shown)
+    sentences = split_sentences(model.stream(asked, max_new_tokens=MAX_NEW_TOKENS, halted=halted))
+    said: list[str] = []
+    struck, given_up, again = 0, 0, False
+    while (sentence := next(sentences, None)) is not None:
+        if sentence in said:
+            continue
         claim = check_sentence(sentence, ground)
-        if claim.status == "struck":
-            struck += 1
-        else:
-            yield Saying(sentence if first else f" {sentence}")
-            first = False
+        if claim.status != "struck":
+            yield Saying(f" {sentence}" if said else sentence)
+            said.append(sentence)
+            again = False
         yield Checked(claim)
-        if struck >= MAX_STRUCK:
-            return
-    if not first:
+        if claim.status != "struck":
+            continue
+        struck += 1
+        given_up += again
+        if given_up >= MAX_GIVEN_UP or struck >= 2 * MAX_GIVEN_UP or halted():
+            break
+        if not again:
+            once_more = [*asked, *_refused(said, claim)]
+            sentences = split_sentences(model.stream(once_more, max_new_tokens=MAX_NEW_TOKENS, halted=halted))
+        again = not again
+    if said:
         yield Saying(" ")
+
+
+def _refused(said: Sequence[str], claim: Claim) -> list[Message]:
+    """The answer as far as it stands with the sentence that was struck, and why that must be said otherwise."""
+    return [
+        {"role": "assistant", "content": " ".join([*said, claim.text])},
+        {
+            "role": "user",
+            "content": f"The last sentence cannot stand: {claim.reason}. Say it again from the findings, then go on.",
+        },
+    ]
 
 
 def _judge(text: str, statement: Statement, ground: Ground) -> Claim:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from copilot.answer import Checked, Question, Saying
 from copilot.check import Ground
-from copilot.speak import speak
+from copilot.language.model import Message
+from copilot.speak import MAX_GIVEN_UP, speak
 from copilot.statements import Statement
 from slides import Evidence, Finding, Region
 from vision_encoder.observation import Observation
@@ -101,4 +102,48 @@ def test_a_model_that_only_invents_leaves_the_plain_templates() -> None:
     model = ScriptedModel("It is HER2 positive. It is grade 3. It is lung. It is liver. It is skin.")
     shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
     assert shown == "What is seen favours colon as the organ (0.91). Nuclei cover 23 % of the tissue."
-    assert sum(event.claim.status == "struck" for event in checked) == 3
+    assert sum(event.claim.status == "struck" for event in checked) == 2 * MAX_GIVEN_UP
+
+
+class Retrying(ScriptedModel):
+    """Says one text after another, and remembers what it was asked."""
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__()
+        self.texts = list(texts)
+        self.asked: list[Sequence[Message]] = []
+
+    def stream(self, messages: Sequence[Message], **_: object) -> Iterator[str]:  # type: ignore[override]
+        self.asked.append(messages)
+        yield from self.texts.pop(0)
+
+
+FALSE_SHARE, TRUE_SHARE_TEXT = "Nuclei cover 32 % of the tissue.", TRUE_SHARE.wordings[0]
+
+
+def test_a_sentence_that_is_struck_is_tried_once_more_with_the_reason() -> None:
+    first, second = TRUE_ORGAN.wordings[0], TRUE_SHARE_TEXT
+    model = Retrying(f"{first} {FALSE_SHARE} It is grade 3.", f"{first} {second}")
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
+    assert shown.split() == f"{first} {second}".split()
+    assert [event.claim.status for event in checked] == ["supported", "struck", "supported"]
+    assert [turn["role"] for turn in model.asked[1]][-2:] == ["assistant", "user"]
+    assert model.asked[1][-2]["content"] == f"{first} {FALSE_SHARE}"
+    reason = checked[1].claim.reason
+    assert reason
+    assert reason in model.asked[1][-1]["content"]
+
+
+def test_struck_twice_it_is_replaced_by_its_template_and_the_model_goes_on() -> None:
+    model = Retrying(FALSE_SHARE, f"Nuclei cover 99 % of the tissue. {TRUE_ORGAN.wordings[0]}")
+    shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
+    assert shown.split() == f"{TRUE_ORGAN.wordings[0]} {TRUE_SHARE_TEXT}".split()
+    assert [event.claim.status for event in checked] == ["struck", "struck", "supported", "supported"]
+    assert len(model.asked) == 2
+
+
+def test_a_model_that_repeats_itself_comes_to_an_end() -> None:
+    model = Retrying(*[f"{TRUE_ORGAN.wordings[0]} {FALSE_SHARE}"] * 99)
+    shown, _ = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
+    assert shown.split() == f"{TRUE_ORGAN.wordings[0]} {TRUE_SHARE_TEXT}".split()
+    assert len(model.texts) > 90
