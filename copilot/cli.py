@@ -41,7 +41,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.
 Mpp = Annotated[float | None, typer.Option(help="µm per pixel of level 0, where the file does not state it.")]
 Context = Annotated[str | None, typer.Option(help="Clinical context in plain words.")]
 Language = Annotated[
-    str, typer.Option(help="Language model: embedded, a folder, a hub name in the cache, or a loopback URL.")
+    str,
+    typer.Option(
+        help="Language model: embedded, a folder, a hub name in the cache, or http://127.0.0.1:PORT/v1[?pictures]."
+    ),
 ]
 Encoder = Annotated[
     str,
@@ -82,7 +85,10 @@ def ask(
         typer.Option(help="slots: the model chooses between checked wordings; free: it writes, each sentence checked."),
     ] = "slots",
     quantise: Annotated[
-        str | None, typer.Option(help="4bit, for a larger language model (needs bitsandbytes).")
+        str | None,
+        typer.Option(
+            "--quantise", "--quantize", help="4bit or 8bit, for a larger language model (needs bitsandbytes)."
+        ),
     ] = None,
 ) -> None:
     """Ask about slides, images or boxes; the answer prints as it streams."""

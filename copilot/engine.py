@@ -31,7 +31,7 @@ from .choose import Choice
 from .gather import gather
 from .language.decoding import LocalModel
 from .language.load import load_language
-from .language.model import LanguageModel
+from .language.model import LanguageModel, sees
 from .meaning import organs_in
 from .plan import plan
 from .say import compose
@@ -90,6 +90,8 @@ class Copilot:
             raise UsageError(
                 f"{speaker.name} was tuned to see by another encoder than {eye.encoder.name}: give that one"
             )
+        if sees(speaker, "pixels") and wording != "free":
+            raise UsageError("a language model that is shown pictures writes in its own words: add --wording free")
         return cls(eye, speaker, wording=wording, load_seconds=time.perf_counter() - started)
 
     @property

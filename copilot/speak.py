@@ -16,7 +16,7 @@ from instruction_data.prompt import SYSTEM, dialogue, with_findings
 from .answer import Checked, Claim, Question, Saying
 from .check import Ground, check_sentence, split_sentences
 from .language.model import LanguageModel, Message, sees
-from .language.pictures import Picture
+from .language.pictures import Picture, Pixels
 from .statements import Statement
 
 __all__ = ["SYSTEM", "Wording", "messages", "speak"]
@@ -25,6 +25,8 @@ Wording = Literal["slots", "free"]
 
 MAX_GIVEN_UP = 3  # a model that loses the thread this often has nothing more to add
 MAX_NEW_TOKENS = 220
+SHOWN_PX = 768
+"""Longer side of a picture that a language model is shown."""
 
 
 def speak(
@@ -96,6 +98,8 @@ def _freely(
     facts = [statement.wordings[0] for statement in statements] if sees(model, "records") else []
     shown = pictures_of(ground) if sees(model, "pictures") else []
     asked = messages(ground.question, with_findings(facts, ground.question.text), shown)
+    if sees(model, "pixels") and (pixels := pixels_of(ground)):
+        asked[-1]["pixels"] = pixels
     sentences = split_sentences(model.stream(asked, max_new_tokens=MAX_NEW_TOKENS, halted=halted))
     said: list[str] = []
     struck, given_up, again = 0, 0, False
@@ -148,6 +152,19 @@ def _judge(text: str, statement: Statement, ground: Ground) -> Claim:
 def pictures_of(ground: Ground) -> list[Picture]:
     """What was seen of each view, for a language model that takes pictures."""
     return [Picture(one.gist, one.mpp) for one in ground.observations if one.gist is not None]
+
+
+def pixels_of(ground: Ground) -> list[Pixels]:
+    """The views themselves as they were looked at, small enough for a language model; unusable ones are left out."""
+    shown = []
+    for view, one in zip(ground.question.views, ground.observations, strict=False):
+        if one.usable:
+            longer = max(one.region.width, one.region.height)
+            scale = max(1.0, longer / SHOWN_PX)
+            size = round(one.region.width / scale), round(one.region.height / scale)
+            rgb = view.slide.read_size(one.region, (max(1, size[0]), max(1, size[1])))
+            shown.append(Pixels(rgb, None if view.slide.mpp is None else view.slide.mpp * scale))
+    return shown
 
 
 def messages(question: Question, turn: str | None = None, pictures: Sequence[Picture] = ()) -> list[Message]:

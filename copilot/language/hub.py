@@ -31,16 +31,16 @@ TUNED_FIX = 'pip install -c constraints.txt "pathcopilot[tune]"'
 def load_hub(name: str, *, quantise: str | None = None, adapter: Adapter | None = None) -> LocalModel:
     """The chat model of a folder or of a hub name; nothing is ever downloaded.
 
-    `quantise` "4bit" stores the weights as NF4 (Dettmers et al. 2023) through bitsandbytes. An `adapter` is put
-    on by peft: merged into whole weights, beside quantised ones.
+    `quantise` "4bit" stores the weights as NF4 (Dettmers et al. 2023), "8bit" as LLM.int8 (Dettmers et al. 2022),
+    both through bitsandbytes. An `adapter` is put on by peft: merged into whole weights, beside quantised ones.
 
     Raises
     ------
     SetupError : the model is not on this machine, a package for it is missing, or the adapter is another model's
     UsageError : the model is no chat model, or `quantise` is unknown
     """
-    if quantise not in (None, "4bit"):
-        raise UsageError(f"unknown quantisation {quantise}: only 4bit is there")
+    if quantise not in (None, "4bit", "8bit"):
+        raise UsageError(f"unknown quantisation {quantise}: 4bit and 8bit are there")
     folder = model_folder(name)
     let_transformers_import()
     from safetensors import SafetensorError
@@ -185,11 +185,13 @@ def placement(quantise: str | None, *, training: bool = False) -> dict[str, Any]
     if quantise is None:
         return {"dtype": dtype} | ({"device_map": device} if gpu else {})
     if not all(importlib.util.find_spec(package) for package in ("bitsandbytes", "accelerate")):
-        raise SetupError(f"4bit needs bitsandbytes and accelerate: {QUANTISED_FIX}")
+        raise SetupError(f"{quantise} needs bitsandbytes and accelerate: {QUANTISED_FIX}")
     from transformers import BitsAndBytesConfig
 
     # On a CPU, computing in bfloat16 takes seven times as long (measured: 7 against 53 tokens a second).
     compute = torch.bfloat16 if gpu else torch.float32
+    if quantise == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": device, "dtype": compute}
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=compute)
     return {"quantization_config": config, "device_map": device, "dtype": compute}
 

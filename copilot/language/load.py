@@ -18,8 +18,9 @@ def load_language(name: str = "embedded", *, quantise: str | None = None) -> Lan
     Parameters
     ----------
     name : "embedded", "untuned" (the embedded one as published), a model folder, a folder written by
-        `pathcopilot tune`, a hub name in the local cache, or `http://127.0.0.1:PORT/v1[#MODEL]`
-    quantise : "4bit" for NF4 weights in this process, None for the precision that the processor is fastest in
+        `pathcopilot tune`, a hub name in the local cache, or `http://127.0.0.1:PORT/v1[?pictures][#MODEL]`
+    quantise : "4bit" for NF4 or "8bit" for LLM.int8 weights in this process, None for the precision that the
+        processor is fastest in
 
     Raises
     ------

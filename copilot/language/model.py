@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
-    from .pictures import Picture
+    from .pictures import Picture, Pixels
 
 
 class Message(TypedDict):
-    """One turn of a chat, as chat templates know it; `pictures` only for a model that sees them (`sees`)."""
+    """One turn of a chat, as chat templates know it; `pictures` and `pixels` only for a model that `sees` them."""
 
     role: Literal["system", "user", "assistant"]
     content: str
     pictures: NotRequired[Sequence[Picture]]
+    pixels: NotRequired[Sequence[Pixels]]
 
 
 class LanguageModel(Protocol):
@@ -61,6 +62,9 @@ class LanguageModel(Protocol):
         ...
 
 
-def sees(model: LanguageModel, what: Literal["records", "pictures"]) -> bool:
-    """Whether a model is to be given findings as text, or pictures; all but tuned ones take findings alone."""
+def sees(model: LanguageModel, what: Literal["records", "pictures", "pixels"]) -> bool:
+    """Whether a model is to be given findings as text, features of pictures, or pictures themselves.
+
+    All but tuned ones, and servers that were said to look, take findings alone.
+    """
     return what in getattr(model, "sees", ("records",))

@@ -27,6 +27,14 @@ class Picture:
     mpp: float | None
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Pixels:
+    """A picture itself, RGB (h, w, 3), and its µm/px, None where unknown; for models that look for themselves."""
+
+    rgb: NDArray[np.uint8]
+    mpp: float | None
+
+
 def with_pictures(turn: str, scales: Sequence[float | None]) -> str:
     """The user's turn under a line for each picture; `scales` are their µm/px, None where unknown.
 
@@ -35,11 +43,12 @@ def with_pictures(turn: str, scales: Sequence[float | None]) -> str:
     own = turn.replace(PICTURE, "")
     if not scales:
         return own
-    lines = [f"Picture {number}, {_scale(mpp)}: {PICTURE}" for number, mpp in enumerate(scales, 1)]
+    lines = [f"Picture {number}, {scale_in_words(mpp)}: {PICTURE}" for number, mpp in enumerate(scales, 1)]
     return "\n".join([*lines, "", own])
 
 
-def _scale(mpp: float | None) -> str:
+def scale_in_words(mpp: float | None) -> str:
+    """The scale of a picture as a prompt tells it."""
     return "µm/px unknown" if mpp is None else f"{mpp:.2f} µm/px"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
+import io
 import ipaddress
 import json
 import queue
@@ -17,6 +19,7 @@ from slides.errors import SetupError, UsageError
 
 from .lettered import TOP, Lettered
 from .model import Message
+from .pictures import Pixels, scale_in_words
 
 _TIMEOUT = 300.0  # seconds that a server may be silent, loading a model for instance
 _GLANCE = 0.05  # seconds between two looks at `halted` while the server is silent
@@ -32,6 +35,7 @@ class RemoteModel(Lettered):
     ----------
     name : the model's name on the server
     sha256 : empty, since the weights are the server's
+    sees : `records`, and `pixels` where the address says that the model is to be shown pictures
     """
 
     sha256 = ""
@@ -39,12 +43,17 @@ class RemoteModel(Lettered):
     def __init__(self, url: str) -> None:
         """Connects to `http://127.0.0.1:PORT/v1`, its first model, or the one named after `#`.
 
+        With `?pictures` behind the path the model is shown the pictures that are asked about.
+
         Raises
         ------
-        UsageError : the address is not on this machine
+        UsageError : the address is not on this machine, or asks for something else than pictures
         SetupError : no such server answers there
         """
         self._server = loopback(url)
+        if self._server.query not in ("", "pictures"):
+            raise UsageError(f"?{self._server.query} is no setting of a language server: ?pictures is the only one")
+        self.sees = ("records", "pixels") if self._server.query else ("records",)
         self._path = self._server.path.rstrip("/") or "/v1"
         self.name = self._server.fragment or self._first_model()
 
@@ -76,7 +85,7 @@ class RemoteModel(Lettered):
             raise SetupError(_FORM.format(self.name)) from error
 
     def _chat(self, messages: Sequence[Message]) -> dict[str, Any]:
-        return {"model": self.name, "messages": list(messages)}
+        return {"model": self.name, "messages": [_turn(message) for message in messages]}
 
     def _first_model(self) -> str:
         try:
@@ -132,9 +141,11 @@ class RemoteModel(Lettered):
         connection = http.client.HTTPConnection(
             self._server.hostname or "127.0.0.1", self._server.port or 80, timeout=_TIMEOUT
         )
+        link: socket.socket | None = None
         try:
             content = None if body is None else json.dumps(body)
             connection.request(method, self._path + path, content, {"Content-Type": "application/json"})
+            link = connection.sock  # an answer that ends with the connection takes it from the connection object
             response = connection.getresponse()
             if response.status != 200:
                 raise SetupError(
@@ -146,9 +157,29 @@ class RemoteModel(Lettered):
             raise SetupError(f"no language model answers at {self._server.netloc}: start its server first") from error
         finally:
             with contextlib.suppress(OSError):
-                if connection.sock:
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+                if link:
+                    link.shutdown(socket.SHUT_RDWR)
             connection.close()
+
+
+def _turn(message: Message) -> dict[str, Any]:
+    """A turn in OpenAI's form; pictures go before the text, each under a line with its scale, as JPEG data URLs."""
+    pixels = message.get("pixels")
+    if not pixels:
+        return {"role": message["role"], "content": message["content"]}
+    parts: list[dict[str, Any]] = []
+    for number, one in enumerate(pixels, 1):
+        parts.append({"type": "text", "text": f"Picture {number}, {scale_in_words(one.mpp)}:"})
+        parts.append({"type": "image_url", "image_url": {"url": _data_url(one)}})
+    return {"role": message["role"], "content": [*parts, {"type": "text", "text": message["content"]}]}
+
+
+def _data_url(pixels: Pixels) -> str:
+    from PIL import Image
+
+    memory = io.BytesIO()
+    Image.fromarray(pixels.rgb).save(memory, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode("ascii")
 
 
 def loopback(url: str) -> SplitResult:

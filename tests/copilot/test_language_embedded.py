@@ -111,7 +111,7 @@ def test_names_that_cannot_be_meant_are_refused_in_one_line(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="small"):
         load_language("embedded", quantise="4bit")
     with pytest.raises(UsageError, match="8bit"):
-        load_language(str(tmp_path), quantise="8bit")
+        load_language(str(tmp_path), quantise="2bit")
     with pytest.raises(UsageError, match=r"config\.json"):
         load_language(str(tmp_path))
     with pytest.raises(SetupError, match="hf download"):

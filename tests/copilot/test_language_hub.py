@@ -47,13 +47,14 @@ def test_weights_in_the_hubs_cache_are_named_by_their_hash(tmp_path: Path) -> No
     assert weights_sha256(tmp_path / "snapshot") == digest
 
 
-def test_four_bit_weights_answer(folder: Path) -> None:
+@pytest.mark.parametrize(("bits", "kind"), [("4bit", "Linear4bit"), ("8bit", "Linear8bitLt")])
+def test_quantised_weights_answer(folder: Path, bits: str, kind: str) -> None:
     if not all(importlib.util.find_spec(package) for package in ("bitsandbytes", "accelerate")):
         pytest.skip('bitsandbytes is not installed: pip install "pathcopilot[quantised]"')
-    model = load_language(str(folder), quantise="4bit")
+    model = load_language(str(folder), quantise=bits)
     linear = model._network._model.model.layers[0].mlp.up_proj  # type: ignore[attr-defined]
-    assert type(linear).__name__ == "Linear4bit"
-    assert linear.weight.quant_type == "nf4"
+    assert type(linear).__name__ == kind
+    assert getattr(linear.weight, "quant_type", "nf4") == "nf4"
     wordings = ["The tumour is malignant.", "The tissue is normal."]
     assert "".join(model.choose(QUESTION, "", wordings)) in wordings
     assert all(score < 0 for score in model.score(QUESTION, wordings))
