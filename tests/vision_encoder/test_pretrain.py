@@ -8,14 +8,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from slides.errors import PathcopilotError, UsageError
 from vision_encoder import load_encoder
 from vision_encoder.pretrain.recipe import read_recipe
+from vision_encoder.pretrain.start import starting_network
 from vision_encoder.pretrain.trainer import TrainingStopped
 from vision_encoder.pretrain.watch import Health, Watch
+from vision_encoder.shipped import read_trained
 
 from ..conftest import paint_tissue
 from .pretrain_tiles import LITE0, Killed, checkpoint_of, painted, run, same, write_recipe, write_set
@@ -69,6 +72,24 @@ def test_a_killed_run_of_the_shipped_network_goes_on_bit_for_bit(data: Path, tmp
     moved = {name for name, value in end["objective"].items() if not torch.equal(value, start["objective"][name])}
     assert not any(name.startswith(("network._conv_stem", "network._blocks.2.")) for name in moved)
     assert {"network._blocks.3._project_conv.weight", "slide_projector.0.weight", "classifiers.0.weight"} <= moved
+
+
+def test_what_the_network_saw_at_its_start_stands_beside_what_it_learned(data: Path, tmp_path: Path) -> None:
+    changed: dict[str, object] = {"batch": 8, "steps": 3, "watch": 9, "labelled": 0.5, "seed": 7}
+    shares = {"readout": 6, "early": 2, "beside": 5}
+    recipe = write_recipe(tmp_path, LITE0.replace("3", "5"), {"name": '"vicreg"', "view": "{ side = 64 }"}, **changed)
+    recipe.write_text(recipe.read_text().replace("readout = 0", "").replace("early = 0", ""))
+    recipe.write_text("\n".join(f"{name} = {length}" for name, length in shares.items()) + "\n" + recipe.read_text())
+    run(recipe, data, tmp_path / "out")
+    assert load_encoder(str(tmp_path / "out")).encode_tiles([paint_tissue(96, 96)]).shape == (1, 13)
+    arrays, _ = read_trained(tmp_path / "out", "encoder")
+    start = starting_network(read_recipe(recipe)).state_dict()
+    tail = {name: value.numpy() for name, value in start.items() if name.startswith(("_blocks.5.", "_conv_head"))}
+    assert all(np.array_equal(arrays["_beside." + name.replace("_blocks.5", "_blocks.0")], value.astype(np.float16))
+               for name, value in tail.items())  # fmt: skip
+    assert not all(np.array_equal(arrays[name], value.astype(np.float16)) for name, value in tail.items())
+    recipe.write_text(recipe.read_text().replace("frozen = 5", "frozen = 4"))
+    assert "'beside' needs" in refused(UsageError, recipe, data, tmp_path / "other")
 
 
 def test_a_run_in_parts_equals_the_run_at_once(data: Path, tmp_path: Path, uninterrupted: Path) -> None:

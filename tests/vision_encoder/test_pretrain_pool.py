@@ -117,6 +117,17 @@ def test_labelled_tiles_come_last_and_classes_come_alike() -> None:
     assert labels.mean() == pytest.approx(0.5, abs=0.08)
 
 
+def test_a_class_of_several_sets_is_drawn_from_each_alike() -> None:
+    pool = pool_of([20] * 30)
+    pool.task[:100], pool.label[:100] = 0, 0
+    source = np.repeat([0, 1, 2], [90, 10, len(pool) - 100])
+    pool = type(pool)(pool.pixels, pool.slide, pool.task, pool.label, (1,), source)
+    sampler = Sampler(pool, 16, 7, labelled=0.5)
+    sources = np.concatenate([source[sampler.draw(step)[8:]] for step in range(100)])
+    assert set(sources) == {0, 1}
+    assert sources.mean() == pytest.approx(0.5, abs=0.08)
+
+
 def test_processes_share_a_draw_without_rest() -> None:
     pool = pool_of([20] * 30)
     pool.task[:90], pool.label[:90] = 0, 0

@@ -73,5 +73,22 @@ def test_early_features_tell_a_blurred_picture_from_a_sharp_one_by_more_than_noi
     sharp = torch.rand(8, 3, 64, 64)
     soft = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2)
     with torch.no_grad():
-        one, other = network.pooled(sharp)[1], network.pooled(soft)[1]
+        one, other = (network.pooled(x)["_readout_early"] for x in (sharp, soft))
     assert ((one.mean(dim=0) - other.mean(dim=0)).abs() > 2 * one.std(dim=0)).any()
+
+
+def test_a_second_tail_stands_beside_the_first_and_is_that_of_the_other_network() -> None:
+    torch.manual_seed(1)
+    one, other = (EfficientNetLite0(folded=True).eval() for _ in range(2))
+    for trunk in ("_conv_stem", *(f"_blocks.{number}" for number in range(5))):  # what both share
+        other.get_submodule(trunk).load_state_dict(one.get_submodule(trunk).state_dict())
+    both = EfficientNetLite0(folded=True, beside=6).eval()
+    both.load_state_dict(one.state_dict(), strict=False)
+    both.set_beside(other)
+    x = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        features = both(x)
+        assert torch.allclose(features[:, :1280], one(x), atol=1e-5)
+        assert torch.allclose(features[:, 1280:], both._readout_beside(other(x)), atol=1e-5)
+    with pytest.raises(ValueError, match="folded"):
+        one.set_beside(other)

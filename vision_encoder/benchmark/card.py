@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .tables import PROBE_WORDS, START, Results, differences, gain, interval, overview, set_rows, table
@@ -74,7 +74,18 @@ def _opening(results: Results) -> list[str]:
 def _training(card: Mapping[str, Any] | None) -> list[str]:
     if not card:
         return []
-    return ["## How it was made", "", *table(["fact", "value"], _facts(card))]
+    plain = {key: value for key, value in card.items() if key != "watched"}
+    return ["## How it was made", "", *table(["fact", "value"], _facts(plain)), *_watched(card.get("watched") or [])]
+
+
+def _watched(looks: Sequence[Mapping[str, float]]) -> list[str]:
+    """What the run saw of itself, a row a look; the probe is on tiles to train on, never on held-out ones."""
+    if not looks:
+        return []
+    names = list(looks[0])
+    rows = [[f"{look[name]:.0f}" if name == "step" else f"{look[name]:.3g}" for name in names] for look in looks]
+    words = "Losses, RankMe, spread and mean cosine of features, and a k-NN probe with groups held out of each other:"
+    return [words, "", *table(names, rows)]
 
 
 def _facts(card: Mapping[str, Any], prefix: str = "") -> list[list[str]]:

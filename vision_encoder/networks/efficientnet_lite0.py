@@ -17,6 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 EARLY, EARLY_CHANNELS = 4, 40
 """The block after which early features are read, and the channels of its maps."""
+READOUTS = ("_readout", "_readout_early", "_readout_beside")
+"""The last layers, in the order of their parts in a feature."""
 DIMENSION = 1280
 """Length of a feature: the channels of the head before its pooling."""
 
@@ -100,49 +102,87 @@ class EfficientNetLite0(nn.Module):
 
     `folded` builds it as `fold_batch_norms` leaves it: convolutions with biases, no batch norms. `readout`
     adds a linear layer to that many features after the pooling; `early` appends as many features from the
-    means and deviations of the maps after block `EARLY`, which still hold colour and sharpness.
+    means and deviations of the maps after block `EARLY`, which still hold colour and sharpness; `beside` as
+    many from a second tail of the network, which parts from the first after block `EARLY` too.
     """
 
-    def __init__(self, folded: bool = False, readout: int = 0, early: int = 0) -> None:
+    def __init__(self, folded: bool = False, readout: int = 0, early: int = 0, beside: int = 0) -> None:
         super().__init__()
         self.folded = folded
         self._conv_stem = SamePadConv(3, STAGES[0].inputs, 3, stride=2, bias=folded)
         self._bn0 = _batch_norm(STAGES[0].inputs, folded)
-        self._blocks = nn.ModuleList(
-            InvertedResidual(
-                stage.outputs if repeat else stage.inputs,
-                stage.outputs,
-                stage.kernel,
-                1 if repeat else stage.stride,
-                stage.expansion,
-                folded,
-            )
-            for stage in STAGES
-            for repeat in range(stage.repeats)
-        )
+        self._blocks = nn.ModuleList(_blocks(folded))
         self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1, bias=folded)
         self._bn1 = _batch_norm(DIMENSION, folded)
         self._readout = nn.Linear(DIMENSION, readout) if readout else nn.Identity()
         self._readout_early = nn.Linear(2 * EARLY_CHANNELS, early) if early else None
+        self._beside = _Tail(folded) if beside else None
+        self._readout_beside = nn.Linear(DIMENSION, beside) if beside else None
 
     def forward(self, x: Tensor) -> Tensor:
-        deep, early = self.pooled(x)
-        features: Tensor = self._readout(deep)
-        if self._readout_early is None:
-            return features
-        return torch.cat([features, self._readout_early(early)], dim=1)
+        pooled = self.pooled(x)
+        layers = {name: getattr(self, name) for name in READOUTS}
+        features = [layer(pooled[name]) for name, layer in layers.items() if layer is not None]
+        whole: Tensor = features[0] if len(features) == 1 else torch.cat(features, dim=1)
+        return whole
 
-    def pooled(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled maps before the last layer: of the head (n, 1280), of block `EARLY` (n, 80)."""
+    def pooled(self, x: Tensor) -> dict[str, Tensor]:
+        """Pooled maps by the name of the layer that reads them: of the heads (n, 1280), of block `EARLY` (n, 80)."""
         x = F.relu6(self._bn0(self._conv_stem(x)), inplace=True)
-        early = x
-        for number, block in enumerate(self._blocks):
+        for block in self._blocks[: EARLY + 1]:
             x = block(x)
-            if number == EARLY:
-                flat = x.flatten(2)
-                early = torch.cat([flat.mean(dim=2), (flat.var(dim=2) + 1e-6).sqrt()], dim=1)
+        flat = x.flatten(2)
+        early = torch.cat([flat.mean(dim=2), (flat.var(dim=2) + 1e-6).sqrt()], dim=1)
+        found = {"_readout_early": early}
+        if self._beside is not None:
+            found["_readout_beside"] = self._beside(x)
+        for block in self._blocks[EARLY + 1 :]:
+            x = block(x)
         x = F.relu6(self._bn1(self._conv_head(x)), inplace=True)
-        return x.mean(dim=(2, 3)), early
+        return found | {"_readout": x.mean(dim=(2, 3))}
+
+    def set_beside(self, other: EfficientNetLite0) -> None:
+        """Copies the tail of another folded network into the second tail of this one.
+
+        Raises
+        ------
+        ValueError : there is no second tail, or a network is not folded
+        """
+        if self._beside is None or not (self.folded and other.folded):
+            raise ValueError("a second tail takes the weights of a folded network")
+        for own, theirs in zip(self._beside._blocks, other._blocks[EARLY + 1 :], strict=True):
+            own.load_state_dict(theirs.state_dict())
+        self._beside._conv_head.load_state_dict(other._conv_head.state_dict())
+
+
+class _Tail(nn.Module):
+    """What follows block `EARLY`: its maps → pooled maps (n, 1280) of the head."""
+
+    def __init__(self, folded: bool) -> None:
+        super().__init__()
+        self._blocks = nn.ModuleList(_blocks(folded)[EARLY + 1 :])
+        self._conv_head = SamePadConv(STAGES[-1].outputs, DIMENSION, 1, bias=folded)
+        self._bn1 = _batch_norm(DIMENSION, folded)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self._blocks:
+            x = block(x)
+        return F.relu6(self._bn1(self._conv_head(x)), inplace=True).mean(dim=(2, 3))
+
+
+def _blocks(folded: bool) -> list[InvertedResidual]:
+    return [
+        InvertedResidual(
+            stage.outputs if repeat else stage.inputs,
+            stage.outputs,
+            stage.kernel,
+            1 if repeat else stage.stride,
+            stage.expansion,
+            folded,
+        )
+        for stage in STAGES
+        for repeat in range(stage.repeats)
+    ]
 
 
 def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:
@@ -157,6 +197,8 @@ def fold_batch_norms(network: EfficientNetLite0) -> EfficientNetLite0:
             pairs += [("_expand_conv", "_bn0")] if module.expands else []
         elif isinstance(module, EfficientNetLite0):
             pairs = [("_conv_stem", "_bn0"), ("_conv_head", "_bn1")]
+        elif isinstance(module, _Tail):
+            pairs = [("_conv_head", "_bn1")]
         else:
             continue
         for convolution, norm in pairs:

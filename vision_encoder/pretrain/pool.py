@@ -7,7 +7,7 @@ which `slide_tiles` cuts tissue. Held-out groups are kept out by `refuse_held_ou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,9 @@ class TilePool:
     ----------
     pixels : uint8 (n, s, s, 3)
     slide : (n,) number of the slide or group a tile comes from
-    task, label : (n,) number of the labelled set and of the class in it; `NO_LABEL` where there is none
+    task, label : (n,) number of the task and of the class in it; `NO_LABEL` where there is none
     classes : number of classes of each task
+    source : (n,) number of the labelled set a tile comes from; 0 where there is but one
     """
 
     pixels: Tensor
@@ -46,6 +47,7 @@ class TilePool:
     task: Integers
     label: Integers
     classes: tuple[int, ...] = ()
+    source: Integers | None = None
 
     def __len__(self) -> int:
         return len(self.slide)
@@ -63,11 +65,13 @@ class TilePool:
 def pool_of_tiles(
     tiles: ReferenceTiles,
     side: int,
-    tasks: Sequence[dict[str, str]] = (),
+    tasks: Sequence[Mapping[str, Any]] = (),
     progress: Progress = silent,
     into: Pixels | None = None,
 ) -> TilePool:
-    """The labelled tiles as a pool; `tasks` are pairs `source`, `column` whose labels may be learned too.
+    """The labelled tiles as a pool; `tasks` name sets and a `column` whose labels may be learned too.
+
+    A task of one set has its `source`; one of several has `sources`, and their classes of one name are one class.
 
     `into` uint8 (n, side, side, 3) takes their pixels where it is given.
 
@@ -84,7 +88,8 @@ def pool_of_tiles(
     task, label, classes = _labels(tiles, tasks)
     slides = [_slide_of(tile_id, group) for tile_id, group in zip(tiles.id, tiles.group, strict=True)]
     _, slide = np.unique(np.array(slides), return_inverse=True)
-    return TilePool(torch.from_numpy(pixels), slide.astype(np.int64), task, label, classes)
+    _, source = np.unique(tiles.source.astype(str), return_inverse=True)
+    return TilePool(torch.from_numpy(pixels), slide.astype(np.int64), task, label, classes, source.astype(np.int64))
 
 
 def unlabelled_pool(pixels: Pixels, slide: Integers) -> TilePool:
@@ -102,6 +107,7 @@ def joined(pools: Sequence[TilePool], pixels: Pixels) -> TilePool:
         np.concatenate([pool.task for pool in pools]),
         np.concatenate([pool.label for pool in pools]),
         pools[0].classes,
+        np.concatenate([np.zeros(len(pool), np.int64) if pool.source is None else pool.source for pool in pools]),
     )
 
 
@@ -135,8 +141,8 @@ class Sampler:
 
     Slides are drawn with the square root of their tiles as weight, none above 5 % where there are 20 or more;
     tiles of a slide evenly. A batch holds `pairs` of two tiles of one slide; `labelled` is the share of the
-    batch drawn from labelled tiles, classes evenly. `batch` and `pairs` are of one of the `processes` that
-    share a draw.
+    batch drawn from labelled tiles, classes evenly, and within a class the sets that have it. `batch` and
+    `pairs` are of one of the `processes` that share a draw.
     """
 
     def __init__(self, pool: TilePool, batch: int, seed: int, labelled: float = 0.0, processes: int = 1) -> None:
@@ -144,13 +150,9 @@ class Sampler:
         order = np.argsort(pool.slide, kind="stable")
         self._members = np.split(order, np.flatnonzero(np.diff(pool.slide[order])) + 1)
         self._weights = _shares(np.sqrt([len(members) for members in self._members]))
-        self._cells = [
-            np.flatnonzero((pool.task == task) & (pool.label == label))
-            for task, count in enumerate(pool.classes)
-            for label in range(count)
-        ]
-        self._cells = [cell for cell in self._cells if len(cell)]
-        self._labelled = int(batch * labelled) // 2 * 2 if self._cells else 0
+        self._classes = [_by_source(pool, task, label) for task, n in enumerate(pool.classes) for label in range(n)]
+        self._classes = [cells for cells in self._classes if cells]
+        self._labelled = int(batch * labelled) // 2 * 2 if self._classes else 0
         self.pairs = (batch - self._labelled) // 2
 
     def draw(self, step: int) -> Integers:
@@ -160,9 +162,13 @@ class Sampler:
         slides = rng.choice(len(self._members), size=pairs, replace=pairs > len(self._members), p=self._weights)
         chosen = [rng.choice(self._members[s], size=2, replace=len(self._members[s]) < 2) for s in slides]
         labelled = self._labelled * self._processes
-        extra = [int(rng.choice(self._cells[rng.integers(len(self._cells))])) for _ in range(labelled)]
+        extra = [self._one_labelled(rng) for _ in range(labelled)]
         positions: Integers = np.concatenate([*chosen, np.array(extra, dtype=np.int64)]).astype(np.int64)
         return positions
+
+    def _one_labelled(self, rng: np.random.Generator) -> int:
+        cells = self._classes[rng.integers(len(self._classes))]
+        return int(rng.choice(cells[rng.integers(len(cells))] if len(cells) > 1 else cells[0]))
 
     def rows(self, process: int) -> Integers:
         """Which rows (batch,) of a draw a process holds: its pairs, then its labelled tiles."""
@@ -171,6 +177,14 @@ class Sampler:
         return np.concatenate(
             [np.arange(process * paired, (process + 1) * paired), np.arange(first, first + single)]
         ).astype(np.int64)
+
+
+def _by_source(pool: TilePool, task: int, label: int) -> list[Integers]:
+    """Positions of the tiles of a class, a list entry for each set that has it."""
+    rows = np.flatnonzero((pool.task == task) & (pool.label == label))
+    if pool.source is None:
+        return [rows] if len(rows) else []
+    return [rows[pool.source[rows] == source] for source in np.unique(pool.source[rows])]
 
 
 def _shares(weights: NDArray[np.float64], most: float = 0.05) -> NDArray[np.float64]:
@@ -192,14 +206,15 @@ def _slide_of(tile_id: str, group: str) -> str:
     return "/".join(parts[:3]) if parts[0] == "atlas" else group
 
 
-def _labels(tiles: ReferenceTiles, tasks: Sequence[dict[str, str]]) -> tuple[Integers, Integers, tuple[int, ...]]:
+def _labels(tiles: ReferenceTiles, tasks: Sequence[Mapping[str, Any]]) -> tuple[Integers, Integers, tuple[int, ...]]:
     task = np.full(len(tiles), NO_LABEL)
     label = np.full(len(tiles), NO_LABEL)
     counts: list[int] = []
+    named = np.array([not is_unnamed(group) for group in tiles.group])
     for number, wanted in enumerate(tasks):
         column: NDArray[Any] = getattr(tiles, wanted["column"])
-        named = np.array([not is_unnamed(group) for group in tiles.group])
-        rows = np.flatnonzero((tiles.source == wanted["source"]) & (column != "") & named)
+        sources = list(wanted["sources"]) if "sources" in wanted else [wanted["source"]]
+        rows = np.flatnonzero(np.isin(tiles.source, sources) & (column != "") & named & (task == NO_LABEL))
         names = sorted(set(column[rows]))
         task[rows] = number
         label[rows] = [names.index(name) for name in column[rows]]

@@ -7,6 +7,8 @@ axes come from unlabelled training tiles alone. Whitening of pretrained features
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,8 +28,7 @@ VIEW = ViewSettings(side=224, crop=(0.4, 0.95), stain=0.25, offset=0.04, grey=0.
 def fit_readout(
     network: EfficientNetLite0,
     pool: TilePool,
-    deep: int,
-    early: int,
+    lengths: Mapping[str, int],
     whitening: float,
     seed: int,
     progress: Progress,
@@ -35,26 +36,26 @@ def fit_readout(
 ) -> dict[str, Tensor]:
     """Weights and biases of the last layers, by their names in the network, from views of tiles.
 
-    Tiles are drawn evenly over slides. `deep` and `early` are the lengths of the two parts of a feature, 0 for
-    none of it; `whitening` 0 keeps the variance of each axis, 1 makes all equal.
+    Tiles are drawn evenly over slides. `lengths` are those of the parts of a feature by the name of their last
+    layer, 0 for none; `whitening` 0 keeps the variance of each axis, 1 makes all equal.
     """
     sampler = Sampler(pool, BATCH, seed)
     network.eval()
-    rows: list[list[NDArray[np.float64]]] = [[], []]
+    rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name, length in lengths.items() if length}
     with torch.inference_mode():
         for turn in range(-(-tiles // BATCH)):
             positions = torch.from_numpy(sampler.draw(turn))
             draws = Draws(torch.Generator().manual_seed(seed * 1_000_003 + turn), BATCH)
             views = make_views(pool.pixels[positions], VIEW, draws)
-            for part, kept in zip(network.pooled(normalised(views)), rows, strict=True):
-                kept.append(part.double().numpy())
+            pooled = network.pooled(normalised(views))
+            for name, kept in rows.items():
+                kept.append(pooled[name].double().numpy())
             progress("fitting the last layer", (turn + 1) * BATCH, tiles)
     state = {}
-    for name, length, kept in (("_readout", deep, rows[0]), ("_readout_early", early, rows[1])):
-        if length:
-            weight, bias = principal_layer(np.concatenate(kept), length, whitening)
-            state[f"{name}.weight"] = torch.from_numpy(weight).float()
-            state[f"{name}.bias"] = torch.from_numpy(bias).float()
+    for name, kept in rows.items():
+        weight, bias = principal_layer(np.concatenate(kept), lengths[name], whitening)
+        state[f"{name}.weight"] = torch.from_numpy(weight).float()
+        state[f"{name}.bias"] = torch.from_numpy(bias).float()
     return state
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from slides.errors import UsageError
 
+from ..networks.efficientnet_lite0 import EARLY
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -33,7 +35,8 @@ class Recipe:
     checkpoint, watch : steps between checkpoints, and between looks at RankMe and the k-NN probe
     least_rank : the run stops when RankMe falls below this share of its peak
     readout : length of the features after a last layer of principal axes, 0 for none; `early` as many more
-        from an early stage; `whitening` of both in [0, 1]
+        from an early stage; `beside` as many more from the tail of the network as it was at the start, kept beside
+        the trained one; `whitening` of all in [0, 1]
     """
 
     name: str
@@ -66,8 +69,9 @@ class Recipe:
     least_rank: float = 0.8
     readout: int = 128
     early: int = 32
+    beside: int = 0
     whitening: float = 0.5
-    task: tuple[dict[str, str], ...] = ()
+    task: tuple[dict[str, Any], ...] = ()
     rename: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
@@ -99,6 +103,10 @@ def read_recipe(path: Path) -> Recipe:
             raise UsageError(f"in the recipe {path.name} '{entry.name}' is no {entry.type}: see the files in recipes")
     if recipe.batch < 2 or recipe.batch % 2 or min(recipe.steps, recipe.checkpoint, recipe.watch) < 1:
         raise UsageError(f"the recipe {path.name} needs an even batch, and steps, checkpoint and watch of at least 1")
+    if recipe.beside and (recipe.network != "efficientnet_lite0" or recipe.frozen <= EARLY):
+        raise UsageError(
+            f"in the recipe {path.name} 'beside' needs efficientnet_lite0 with frozen of at least {EARLY + 1}"
+        )
     if recipe.slide_mpp <= 0 or recipe.slide_downsample < 0 or recipe.tiles_per_slide < 1 or recipe.tile_px < 32:
         raise UsageError(f"the recipe {path.name} cuts no tile: slide_mpp, tiles_per_slide and tile_px are too small")
     return recipe

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from slides.errors import SetupError, UsageError
 
@@ -150,15 +151,13 @@ def _write(
     recipe: Recipe, objective: Objective, trainer: Trainer, learned: Learned, out: Path, progress: Progress
 ) -> dict[str, Any]:
     pool = learned.pool
-    settings = dict(recipe.network_settings)
-    if recipe.network == "efficientnet_lite0":
-        settings["folded"] = True
-    network = build_network(recipe.network, **settings)
-    network.load_state_dict({name: value.cpu() for name, value in trainer.weights().items()})
+    network, settings = _trained(recipe, trainer)
     state = network.state_dict()
-    if isinstance(network, EfficientNetLite0) and (recipe.readout or recipe.early):
-        state |= fit_readout(network, pool, recipe.readout, recipe.early, recipe.whitening, recipe.seed, progress)
-        settings |= {"readout": recipe.readout, "early": recipe.early}
+    if isinstance(network, EfficientNetLite0):
+        lengths = {"readout": recipe.readout, "early": recipe.early, "beside": recipe.beside}
+        layers = {f"_{'readout' if name == 'readout' else f'readout_{name}'}": n for name, n in lengths.items()}
+        state |= fit_readout(network, pool, layers, recipe.whitening, recipe.seed, progress)
+        settings |= {name: length for name, length in lengths.items() if length}
     arrays = {name: value.half().numpy() for name, value in state.items()}
     card: dict[str, Any] = {
         "network": recipe.network,
@@ -189,6 +188,26 @@ def _write(
             f"the encoder could not be written ({error.strerror}): make room and run the command again, "
             "it goes on from the checkpoint"
         ) from error
+
+
+def _trained(recipe: Recipe, trainer: Trainer) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with its trained weights and no last layer, and its settings."""
+    settings = dict(recipe.network_settings)
+    state = {name: value.cpu() for name, value in trainer.weights().items()}
+    if recipe.network != "efficientnet_lite0":
+        network = build_network(recipe.network, **settings)
+        network.load_state_dict(state)
+        return network, settings
+    plain = EfficientNetLite0(folded=True)
+    plain.load_state_dict(state)
+    if not recipe.beside:
+        return plain, settings | {"folded": True}
+    both = EfficientNetLite0(folded=True, beside=recipe.beside)
+    both.load_state_dict(plain.state_dict(), strict=False)
+    start = starting_network(recipe)
+    assert isinstance(start, EfficientNetLite0)
+    both.set_beside(start)
+    return both, settings | {"folded": True}
 
 
 def _licence(learned: Learned) -> str:
