@@ -36,7 +36,7 @@ def adapt(
     organ: Annotated[str, typer.Option(help="The organ it may speak on; any where none is given.")] = "",
     stain: Annotated[str, typer.Option(help="The stain it may speak on: HE, IHC, special stain, cytology.")] = "HE",
     mpp: Annotated[float | None, typer.Option(help="µm per pixel of the tiles, where no column mpp states it.")] = None,
-    encoder: Annotated[str, typer.Option(help="Vision encoder: embedded, or FAMILY:NAME@PATH.")] = "embedded",
+    encoder: Annotated[str, typer.Option(help="Vision encoder, as for ask.")] = "embedded",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Make a head from your own labelled tiles; ask and serve load it with --head HEAD.json."""
