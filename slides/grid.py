@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from .errors import UsageError
 from .geometry import Region
 from .tissue import TissueMask
@@ -18,12 +20,9 @@ def tile_grid(mask: TissueMask, region: Region, side: int, *, min_tissue: float 
     columns, rows = region.width // side, region.height // side
     if not columns or not rows:
         return _narrow(mask, region, side, min_tissue)
-    tiles = (
-        Region(region.x + column * side, region.y + row * side, side, side)
-        for row in range(rows)
-        for column in range(columns)
-    )
-    return tuple(tile for tile in tiles if mask.share(tile) >= min_tissue)
+    x, y = region.x + side * np.arange(columns + 1), region.y + side * np.arange(rows + 1)
+    kept = np.argwhere(mask.shares(x, y) >= min_tissue)
+    return tuple(Region(int(x[column]), int(y[row]), side, side) for row, column in kept)
 
 
 def _narrow(mask: TissueMask, region: Region, side: int, min_tissue: float) -> tuple[Region, ...]:

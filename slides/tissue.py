@@ -68,6 +68,15 @@ class TissueMask:
         """Tissue's share of a region in [0, 1]; what lies outside the mask counts as no tissue."""
         return _share(self._sums, self.mask.shape, self.region, region)
 
+    def shares(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Tissue's share of each cell between edges x (n + 1) and y (m + 1), level 0: (m, n), as `share` has it."""
+        inside_x = (x.clip(self.region.x, self.region.right) - self.region.x) * self.mask.shape[1] / self.region.width
+        inside_y = (y.clip(self.region.y, self.region.bottom) - self.region.y) * self.mask.shape[0] / self.region.height
+        tissue = np.diff(np.diff(_interpolated(self._sums, inside_y, inside_x), axis=0), axis=1)
+        cells = np.outer(np.diff(y), np.diff(x)) * (self.mask.size / self.region.area)  # in pixels of the mask
+        shares: NDArray[np.float64] = (tissue / cells).clip(0.0, 1.0)
+        return shares
+
     def pen_share(self, region: Region) -> float:
         """Pen's share of a region in [0, 1]."""
         return _share(_summed(self.pen), self.pen.shape, self.region, region) if self.pen.any() else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -141,3 +142,20 @@ def test_a_grid_tiles_the_tissue(generated_slide: Path) -> None:
         assert area == pytest.approx(mask.area, rel=0.1)
         (narrow,) = tile_grid(mask, Region(1000, 700, 90, 60), 128)
         assert narrow == Region(981, 666, 128, 128)
+
+
+@given(
+    x=st.lists(st.integers(-400, 2500), min_size=2, max_size=6, unique=True).map(sorted),
+    y=st.lists(st.integers(-400, 2500), min_size=2, max_size=6, unique=True).map(sorted),
+    seed=st.integers(0, 50),
+)
+@settings(max_examples=60, deadline=None)
+def test_shares_of_a_lattice_are_the_shares_of_its_cells(x: list[int], y: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = TissueMask(rng.random((37, 53)) > 0.5, Region(100, 50, 1920, 1300), 36.0)
+    shares = mask.shares(np.array(x), np.array(y))
+    one_by_one = [
+        [mask.share(Region(left, top, right - left, bottom - top)) for left, right in itertools.pairwise(x)]
+        for top, bottom in itertools.pairwise(y)
+    ]
+    np.testing.assert_allclose(shares, one_by_one, atol=1e-9)
