@@ -15,6 +15,7 @@ from slides.errors import PathcopilotError, UsageError
 from .commands import evaluate
 from .commands.adapt import adapt
 from .commands.build_data import build_data
+from .commands.embed import embed
 from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.pretrain import pretrain
@@ -375,6 +376,7 @@ app.add_typer(evaluate.app)
 app.command()(adapt)
 app.command("index")(make_index)
 app.command()(similar)
+app.command()(embed)
 app.command()(pretrain)
 app.command()(tune)
 app.command()(selftest)
