@@ -62,6 +62,7 @@ def check(prepare: bool = False) -> list[Check]:
         _torch_build(),
         _language_weights(),
         _converted_language(prepare),
+        _language_engine(prepare),
         *_tuned_language(),
         *_encoder_weights(),
         *_trained_files(),
@@ -183,6 +184,27 @@ def _converted_language(prepare: bool) -> Check:
     except PathcopilotError as error:
         return Check(name, "FAIL", _first_line(error), fix)
     return Check(name, "PASS", f"converted to {precision}, hash right")
+
+
+def _language_engine(prepare: bool) -> Check:
+    """What multiplies the language model's weights, and whether its graph is written."""
+    from .language import convert_graph, embedded
+    from .language.adapter import shipped_adapter
+
+    name = "language engine"
+    if embedded.fastest_engine() == "torch":
+        detail = "torch: with ONNX Runtime the language model writes three times as fast"
+        return Check(name, "WARN", detail, 'pip install -c constraints.txt "pathcopilot[fast]"')
+    fix = "pathcopilot doctor --prepare"
+    try:
+        adapter = shipped_adapter()
+        if prepare:
+            convert_graph.convert_graph(adapter, progress=_tell)
+        if not convert_graph.is_converted(adapter):
+            return Check(name, "WARN", "graph not written yet: the first question will take longer", fix)
+    except PathcopilotError as error:
+        return Check(name, "FAIL", _first_line(error), fix)
+    return Check(name, "PASS", "ONNX Runtime, weights of 4 bits as published")
 
 
 def _tuned_language() -> list[Check]:

@@ -26,6 +26,7 @@ SHIPPED = Path(__file__).parent / "weights"
 """Where the adapter of the embedded model lies, once one has earned its place there."""
 
 _PREFIX = "base_model.model."  # what peft puts before the names of the base's weights
+_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,26 @@ def shipped_adapter() -> Adapter | None:
     return read_adapter(SHIPPED) if is_adapter(SHIPPED) else None
 
 
+def low_rank(adapter: Adapter) -> dict[str, tuple[Tensor, Tensor]]:
+    """What the adapter adds to weights, by their transformers names: down (r, in) and up (out, r), scale within.
+
+    Raises `SetupError` where one of the two is missing.
+    """
+    from safetensors.torch import load_file
+
+    parts = load_file(adapter.folder / LORA)
+    pairs = {}
+    for name, down in parts.items():
+        if not name.endswith(_DOWN):
+            continue
+        up = parts.get(name.removesuffix(_DOWN) + _UP)
+        if up is None:
+            raise misfit(adapter)
+        target = name.removeprefix(_PREFIX).removesuffix(_DOWN) + ".weight"
+        pairs[target] = (down.float(), adapter.scale * up.float())
+    return pairs
+
+
 def merge(weights: dict[str, Tensor], adapter: Adapter) -> None:
     """Adds the adapter's products to the weights of a Llama by their transformers names, in place of the mapping.
 
@@ -101,17 +122,13 @@ def merge(weights: dict[str, Tensor], adapter: Adapter) -> None:
     ------
     SetupError : the adapter names a weight that the model does not have, or of another shape
     """
-    from safetensors.torch import load_file
+    for name, (down, up) in low_rank(adapter).items():
+        weight = weights.get(name)
+        if weight is None or weight.shape != (up.shape[0], down.shape[1]):
+            raise misfit(adapter)
+        weights[name] = (weight.float() + up @ down).to(weight.dtype)
 
-    pairs = load_file(adapter.folder / LORA)
-    ends = ".lora_A.weight", ".lora_B.weight"
-    for name, down in pairs.items():  # down (r, in), up (out, r)
-        if not name.endswith(ends[0]):
-            continue
-        up = pairs.get(name.removesuffix(ends[0]) + ends[1])
-        target = name.removeprefix(_PREFIX).removesuffix(ends[0]) + ".weight"
-        weight = weights.get(target)
-        if weight is None or up is None or weight.shape != (up.shape[0], down.shape[1]):
-            raise SetupError(f"the adapter {adapter.name} does not fit the language model it is put on")
-        change = adapter.scale * (up.float() @ down.float())
-        weights[target] = (weight.float() + change).to(weight.dtype)
+
+def misfit(adapter: Adapter) -> SetupError:
+    """The error of an adapter that belongs to another model."""
+    return SetupError(f"the adapter {adapter.name} does not fit the language model it is put on")

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import platformdirs
 
 from slides.errors import SetupError
@@ -96,17 +95,32 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
     final = converted_folder(precision)
     if is_converted(precision):
         return final
+    source = checked_gguf(progress)
+    progress(f"converting the language model to {precision}, once")
+    make_folder(final, "model.safetensors", lambda scratch: _write_model(source, scratch, precision))
+    return final
+
+
+def checked_gguf(progress: Callable[[str], None] = lambda _: None) -> Path:
+    """The weights file, its hash verified; raises `SetupError` where it is missing or altered."""
     source = find_gguf()
     progress(f"checking {source.name}")
     if sha256_of(source) != GGUF_SHA256:
         raise SetupError(f"{source.name} differs from its SHA-256, so it is not used: reinstall it, {FIX}")
+    return source
+
+
+def make_folder(final: Path, file: str, write: Callable[[Path], None]) -> None:
+    """What `write` puts into a temporary folder, renamed to `final`, so that none is ever seen half written.
+
+    A folder that is there without its `file` is replaced. Raises `SetupError` where the cache cannot be written.
+    """
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".convert-", dir=final.parent))
         try:
-            progress(f"converting the language model to {precision}, once")
-            _write_model(source, scratch, precision)
-            _put(scratch, final)
+            write(scratch)
+            _put(scratch, final, file)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except OSError as error:
@@ -114,11 +128,10 @@ def convert(precision: Precision, progress: Callable[[str], None] = lambda _: No
             f"the language model cannot be written to {final.parent} ({error.strerror}): "
             "free space there or name another folder in PATHCOPILOT_CACHE"
         ) from error
-    return final
 
 
-def _put(scratch: Path, final: Path) -> None:
-    if final.exists() and not (final / "model.safetensors").is_file():
+def _put(scratch: Path, final: Path, file: str) -> None:
+    if final.exists() and not (final / file).is_file():
         shutil.rmtree(final)
     try:
         scratch.rename(final)
@@ -131,8 +144,18 @@ def _write_model(source: Path, folder: Path, precision: Precision) -> None:
     from gguf import GGUFReader
 
     reader = GGUFReader(source)
-    facts = {name: field.contents() for name, field in reader.fields.items() if "." in name}
+    facts = read_facts(reader)
     _write_weights(reader, facts, folder / "model.safetensors", precision)
+    write_settings(facts, folder, precision)
+
+
+def read_facts(reader: Any) -> dict[str, Any]:
+    """What the GGUF file says of its model."""
+    return {name: field.contents() for name, field in reader.fields.items() if "." in name}
+
+
+def write_settings(facts: dict[str, Any], folder: Path, precision: Precision) -> None:
+    """`config.json`, the tokenizer and its settings."""
     _write_json(folder / "config.json", _config(facts, precision))
     _write_tokenizer(facts, folder)
 
@@ -146,17 +169,17 @@ def _write_weights(reader: Any, facts: dict[str, Any], path: Path, precision: Pr
     for tensor in reader.tensors:
         values = dequantize(tensor.data, tensor.tensor_type)
         if ".attn_q." in tensor.name:
-            values = _halves(values, facts["llama.attention.head_count"])
+            values = halves(values, facts["llama.attention.head_count"])
         elif ".attn_k." in tensor.name:
-            values = _halves(values, facts["llama.attention.head_count_kv"])
-        weights[_weight_name(tensor.name)] = torch.from_numpy(values.copy()).to(getattr(torch, precision))
+            values = halves(values, facts["llama.attention.head_count_kv"])
+        weights[weight_name(tensor.name)] = torch.from_numpy(values.copy()).to(getattr(torch, precision))
     save_file(weights, path, metadata={"format": "pt"})
     with path.open("rb") as file:
         os.fsync(file.fileno())
     (path.parent / _HASH).write_text(f"{sha256_of(path)}  {path.name}\n", encoding="ascii")
 
 
-def _weight_name(name: str) -> str:
+def weight_name(name: str) -> str:
     """GGUF's tensor name as transformers knows it."""
     match name.split("."):
         case ["blk", layer, module, "weight"]:
@@ -168,8 +191,11 @@ def _weight_name(name: str) -> str:
     raise SetupError(f"the language model's weights hold an unknown tensor {name}: {FIX}")
 
 
-def _halves(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
-    """GGUF pairs the rotary dimensions as neighbours, transformers as two halves of each head."""
+def halves(values: NDArray[Any], heads: int) -> NDArray[Any]:
+    """The rows of a matrix as transformers has them.
+
+    GGUF pairs the rotary dimensions as neighbours, transformers as two halves of each head.
+    """
     rows, columns = values.shape
     return values.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 

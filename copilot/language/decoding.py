@@ -44,8 +44,13 @@ class Network(Protocol):
     @property
     def length(self) -> int: ...
 
-    def extend(self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int]) -> Tensor:
-        """Feeds tokens that hang on the places `parents`; logits (len(rows), vocabulary) after `rows` of them."""
+    def extend(
+        self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int], *, greedy: bool = False
+    ) -> Tensor:
+        """Feeds tokens that hang on the places `parents`; logits (len(rows), vocabulary) after `rows` of them.
+
+        With `greedy` only the greatest of the logits need be right.
+        """
         ...
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
@@ -108,7 +113,7 @@ class LocalModel:
         pick = _picker(temperature, seed)
         pieces = Detokenizer(self._tokens.text)
         for _ in range(max_new_tokens):
-            logits = self._read(text, halted)
+            logits = self._read(text, halted, greedy=temperature <= 0)
             if logits is None:
                 return
             token = pick(logits)
@@ -209,13 +214,13 @@ class LocalModel:
         self._settle(grown, text, nodes, path)
         return nodes[place].ends[0]
 
-    def _read(self, text: Sequence[int], halted: Callable[[], bool]) -> Tensor | None:
+    def _read(self, text: Sequence[int], halted: Callable[[], bool], *, greedy: bool = False) -> Tensor | None:
         """Logits (vocabulary) after the text; None when halted before its end."""
         if not self._read_ahead(text, halted):
             return None
         with self._lock:
             start = self._return_to(text)
-            return self._feed(text[start:])
+            return self._feed(text[start:], greedy=greedy)
 
     def _read_ahead(self, text: Sequence[int], halted: Callable[[], bool]) -> bool:
         """Reads all of the text but its last chunk; False when halted before."""
@@ -224,11 +229,11 @@ class LocalModel:
                 start = self._return_to(text)
                 if len(text) - start <= CHUNK:
                     return True
-                self._feed(text[start : start + CHUNK])
+                self._feed(text[start : start + CHUNK], greedy=True)
         return False
 
-    def _feed(self, chain: Sequence[int]) -> Tensor:
-        logits = self._network.extend(chain, _chain(len(self._cached), len(chain)), [len(chain) - 1])
+    def _feed(self, chain: Sequence[int], *, greedy: bool) -> Tensor:
+        logits = self._network.extend(chain, _chain(len(self._cached), len(chain)), [len(chain) - 1], greedy=greedy)
         self._cached += chain
         self._steps += 1
         return logits[0]

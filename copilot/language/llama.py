@@ -21,6 +21,7 @@ import torch.nn.functional as nn
 from safetensors import safe_open
 from torch import Tensor
 
+from .branches import Branches
 from .pictures import VisualTokens
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ class LlamaNetwork:
     def __init__(self, folder: Path, adapter: Adapter | None = None) -> None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.context: int = config["max_position_embeddings"]
-        self.length = 0
         self._heads: int = config["num_attention_heads"]
         self._kv_heads: int = config["num_key_value_heads"]
         self._layers: int = config["num_hidden_layers"]
@@ -64,10 +64,15 @@ class LlamaNetwork:
         self._cos, self._sin = turns.cos(), turns.sin()
         self.visual = VisualTokens()
         self._cache = torch.empty(0)
-        self._parents: list[int] = []
-        self._trunk = 0  # the first tokens of the cache form one chain
+        self._branches = Branches()
 
-    def extend(self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int]) -> Tensor:
+    @property
+    def length(self) -> int:
+        return self._branches.length
+
+    def extend(
+        self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int], *, greedy: bool = False
+    ) -> Tensor:
         """Feeds n tokens and returns the logits, float32 (len(rows), vocabulary), after the tokens `rows`.
 
         `parents` (n) are places in the cache, -1 for the first token of all. A chain has
@@ -76,13 +81,12 @@ class LlamaNetwork:
         start = self.length
         self._reserve(start + len(ids))
         with torch.inference_mode():
-            depths, mask = self._place(parents)
+            depths, mask = self._branches.grow(parents)
             turn = self._cos[depths], self._sin[depths]  # 2 × (n, d)
             # a visual token's number is negative: some word's embedding is taken and then put right
             hidden = self.visual.fill(ids, self._embedding[torch.tensor(ids)].float())  # (n, width)
             for layer in range(self._layers):
                 hidden = self._block(layer, hidden, start, turn, mask)
-            self.length = start + len(ids)
             wanted = self._norm(hidden[list(rows)], "model.norm.weight")  # (rows, width)
             return self._linear(wanted, "model.embed_tokens.weight").float()
 
@@ -91,28 +95,7 @@ class LlamaNetwork:
         if path:
             with torch.inference_mode():
                 self._cache[..., length : length + len(path), :] = self._cache[..., list(path), :]
-        self.length = self._trunk = length + len(path)
-        self._parents = list(range(-1, self.length - 1))
-
-    def _place(self, parents: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Depth of each new token (n), and which places of the cache it sees, bool (n, length + n)."""
-        start, count = self.length, len(parents)
-        self._parents.extend(parents)
-        if self._trunk == start and list(parents) == list(range(start - 1, start + count - 1)):
-            self._trunk += count
-            mask = None if count == 1 else torch.ones(count, start + count, dtype=torch.bool).tril(start)
-            return torch.arange(start, start + count), mask
-        mask = torch.zeros(count, start + count, dtype=torch.bool)
-        depths = []
-        for row in range(count):
-            place, branch = start + row, []
-            while place >= self._trunk:
-                branch.append(place)
-                place = self._parents[place]
-            mask[row, : place + 1] = True
-            mask[row, branch] = True
-            depths.append(place + len(branch))
-        return torch.tensor(depths), mask
+        self._branches.keep(length + len(path))
 
     def _block(
         self, layer: int, hidden: Tensor, start: int, turn: tuple[Tensor, Tensor], mask: Tensor | None
@@ -158,7 +141,7 @@ class LlamaNetwork:
             dtype=self._embedding.dtype,
         )
         if capacity:
-            grown[..., : self.length, :] = self._cache[..., : self.length, :]
+            grown[..., :capacity, :] = self._cache
         self._cache = grown
 
 

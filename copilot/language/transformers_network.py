@@ -42,7 +42,9 @@ class TransformersNetwork:
         """Places given out, those of branches included."""
         return len(self._ids)
 
-    def extend(self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int]) -> Tensor:
+    def extend(
+        self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int], *, greedy: bool = False
+    ) -> Tensor:
         """Feeds n tokens and returns the logits, float32 (len(rows), vocabulary), after the tokens `rows`."""
         import torch
 

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from copilot.language.decoding import CHUNK, LocalModel
+from copilot.language.graph import runtime_installed
 from copilot.language.hub import load_hub
 from copilot.language.llama import LlamaNetwork
 from copilot.language.model import Message
+from copilot.language.onnx_network import OnnxNetwork
 from copilot.language.tokens import ChatML
 from slides import UsageError
 
-from .tiny_models import TEXT, save_tiny_model
+from .tiny_models import TEXT, graph_of, save_tiny_model
 
 QUESTION: list[Message] = [
     {"role": "system", "content": "Say what is seen, in short plain sentences. " + TEXT},
@@ -36,12 +38,22 @@ WORDINGS = [
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     place = tmp_path_factory.mktemp("models")
-    return {family: save_tiny_model(place / family, family) for family in ("llama", "qwen2", "gemma2", "gemma3")}
+    made = {family: save_tiny_model(place / family, family) for family in ("llama", "qwen2", "gemma2", "gemma3")}
+    return made | {"wide": save_tiny_model(place / "wide", "llama", head_width=16)}  # as ONNX Runtime takes them
 
 
-@pytest.fixture(params=["embedded", "llama", "qwen2", "gemma2", "gemma3"])
+def _require_runtime() -> None:
+    if not runtime_installed():
+        pytest.skip('onnxruntime or onnx is not installed: pip install "pathcopilot[fast]"')
+
+
+@pytest.fixture(params=["embedded", "onnx", "llama", "qwen2", "gemma2", "gemma3"])
 def load(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Callable[[], LocalModel]:
-    """Makes a model with an empty cache: our own network, or transformers' of a family."""
+    """Makes a model with an empty cache: our own network, its graph in ONNX Runtime, or transformers' of a family."""
+    if request.param == "onnx":
+        _require_runtime()
+        folder = graph_of(folders["wide"])
+        return lambda: LocalModel("tiny", "", OnnxNetwork(folder), ChatML(folder / "tokenizer.json"))
     if request.param == "embedded":
         folder = folders["llama"]
         return lambda: LocalModel("tiny", "", LlamaNetwork(folder), ChatML(folder / "tokenizer.json"))
@@ -148,9 +160,9 @@ def test_successive_choices_read_no_token_twice(folders: dict[str, Path]) -> Non
     fed: list[int] = []
     extend = network.extend
 
-    def counting(ids: Sequence[int], parents: Sequence[int], rows: Sequence[int]) -> Any:
+    def counting(ids: Sequence[int], parents: Sequence[int], rows: Sequence[int], **how: bool) -> Any:
         fed.append(len(ids))
-        return extend(ids, parents, rows)
+        return extend(ids, parents, rows, **how)
 
     network.extend = counting  # type: ignore[method-assign]
     first = "".join(model.choose(QUESTION, "", ["The nuclei are round.", "Round nuclei are seen."]))

@@ -130,6 +130,7 @@ def test_an_adapter_that_ships_is_the_embedded_model(
     folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "convert", lambda precision: folders["llama"])
+    monkeypatch.setattr(embedded, "fastest_engine", lambda: "torch")
     assert load_language("embedded").sha256 == GGUF_SHA256  # nothing untrained ships
     plain = load_language("embedded").score(QUESTION, WORDINGS)
     base = load_base(str(folders["llama"]), "")

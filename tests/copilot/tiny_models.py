@@ -16,7 +16,7 @@ TEMPLATE = (
 NO_SYSTEM = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}" + TEMPLATE
 
 
-def save_tiny_model(folder: Path, family: str) -> Path:
+def save_tiny_model(folder: Path, family: str, head_width: int = 8, inner: int = 48) -> Path:
     """A random model of a family (llama, qwen2, gemma2, gemma3) and its tokenizer, as transformers saves them."""
     import torch
 
@@ -29,11 +29,11 @@ def save_tiny_model(folder: Path, family: str) -> Path:
     settings = {
         "vocab_size": vocabulary,
         "hidden_size": 32,
-        "intermediate_size": 48,
+        "intermediate_size": inner,
         "num_hidden_layers": 3,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "head_dim": 8,
+        "head_dim": head_width,
         "max_position_embeddings": 512,
         "tie_word_embeddings": True,
         "initializer_range": 0.4,
@@ -52,6 +52,18 @@ def save_tiny_model(folder: Path, family: str) -> Path:
     torch.manual_seed(5)
     config = getattr(transformers, config_name)(**settings)
     getattr(transformers, model_name)(config).to(torch.float32).save_pretrained(folder)
+    return folder
+
+
+def graph_of(folder: Path) -> Path:
+    """The folder of a Llama with its ONNX graph beside the weights, in whole floats."""
+    from safetensors.numpy import load_file
+
+    from copilot.language.onnx_network import GRAPH, write_graph
+
+    if not (folder / GRAPH).is_file():
+        weights = load_file(folder / "model.safetensors")
+        write_graph(folder, weights.__getitem__, weights.__getitem__)
     return folder
 
 

@@ -1,0 +1,139 @@
+"""A Llama that ONNX Runtime runs on the processor from matrices of 4 bits; the same tree of text as `llama.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from .branches import Branches
+from .graph import Matrix, Pair, Shape, write_llama, write_words
+from .packed import Packed
+from .pictures import VisualTokens
+
+GRAPH, WORDS, EMBEDDING = "graph.onnx", "words.onnx", "embedding.safetensors"
+_EMBEDDING_NAME = "model.embed_tokens.weight"
+_GROWTH = 512  # tokens by which the cache grows
+_FIRST = 64  # words of a first choice; the right one has been among the first three of every prompt tried
+
+
+def write_graph(
+    folder: Path,
+    matrix: Callable[[str], Matrix],
+    vector: Callable[[str], NDArray[np.float32]],
+    added: Mapping[str, Pair] | None = None,
+) -> None:
+    """Puts the graph of the Llama beside its `config.json`, with the table of embeddings; see `write_llama`."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    shape = Shape.of(config)
+    half = np.arange(0, shape.head_width, 2, dtype=np.float32) / shape.head_width
+    angles = np.float32(config["rope_parameters"]["rope_theta"]) ** -half
+    turns = np.outer(np.arange(config["max_position_embeddings"], dtype=np.float32), angles)
+    write_llama(folder / GRAPH, shape, matrix, vector, (np.cos(turns), np.sin(turns)), added)
+    words = matrix(_EMBEDDING_NAME)
+    if isinstance(words, Packed):
+        write_words(folder / WORDS, words)
+    whole = words.unpacked() if isinstance(words, Packed) else words
+    save_file({"whole": np.ascontiguousarray(whole, dtype=np.float32)}, folder / EMBEDDING)
+
+
+class OnnxNetwork:
+    """A graph in a session, and the tokens seen so far.
+
+    Attributes
+    ----------
+    context : longest text in tokens
+    visual : numbers for visual tokens, which `extend` takes among those of words
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        """`threads` None takes as many as torch has."""
+        import onnxruntime
+
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.context: int = config["max_position_embeddings"]
+        self.visual = VisualTokens()
+        self._embedding = torch.from_numpy(load_file(folder / EMBEDDING)["whole"])
+        self._shape = Shape.of(config)
+        self._branches = Branches()
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads or torch.get_num_threads()
+        settings.log_severity_level = 3
+        provided = {"sess_options": settings, "providers": ["CPUExecutionProvider"]}
+        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), **provided)
+        words = folder / WORDS
+        self._words = onnxruntime.InferenceSession(str(words), **provided) if words.is_file() else None
+        self._cache = torch.empty(0)
+        self._binding: Any = None
+
+    @property
+    def length(self) -> int:
+        return self._branches.length
+
+    def extend(
+        self, ids: Sequence[int], parents: Sequence[int], rows: Sequence[int], *, greedy: bool = False
+    ) -> Tensor:
+        """Feeds n tokens and returns the logits, float32 (len(rows), vocabulary), after the tokens `rows`."""
+        total = self.length + len(ids)
+        self._reserve(total)
+        depths, seen = self._branches.grow(parents)
+        bias = torch.zeros(1, 1, len(ids), total)
+        if seen is not None:
+            bias.masked_fill_(~seen, torch.finfo(torch.float32).min)
+        words = torch.tensor(ids).clamp(min=0)  # a visual token's number is negative: it is put right behind
+        given = {
+            "hidden": self.visual.fill(ids, self._embedding[words])[None],
+            "depths": depths[None],
+            "bias": bias,
+            "last": torch.tensor([[total - 1]], dtype=torch.int32),
+            "total": torch.tensor([total], dtype=torch.int32),
+            "rows": torch.tensor(list(rows)),
+        }
+        for name, value in given.items():
+            self._bind(self._binding.bind_input, name, value)
+        wanted = torch.empty(1, len(rows), self._shape.width)
+        self._bind(self._binding.bind_output, "wanted", wanted)
+        self._session.run_with_iobinding(self._binding)
+        if greedy and len(rows) == 1 and self._words is not None:
+            return self._likeliest(self._words, wanted)
+        with torch.inference_mode():
+            return torch.nn.functional.linear(wanted[0], self._embedding)
+
+    def _likeliest(self, words: Any, wanted: Tensor) -> Tensor:
+        """Logits (1, vocabulary) of which those of the likeliest words are exact, the others rounded."""
+        logits = torch.from_numpy(words.run(None, {"wanted": wanted.numpy()})[0][0])
+        first = logits[0].topk(_FIRST).indices
+        logits[0, first] = self._embedding[first] @ wanted[0, 0]
+        return logits
+
+    def keep(self, length: int, path: Sequence[int] = ()) -> None:
+        """Forgets what came after the first `length` tokens, except the chain at the cache places `path`."""
+        if path:
+            self._cache[..., length : length + len(path), :] = self._cache[..., list(path), :]
+        self._branches.keep(length + len(path))
+
+    def _reserve(self, tokens: int) -> None:
+        capacity = self._cache.shape[-2] if self._cache.ndim == 6 else 0
+        if tokens <= capacity:
+            return
+        shape = self._shape
+        grown = torch.zeros((shape.layers, 2, 1, shape.kv_heads, -(-tokens // _GROWTH) * _GROWTH, shape.head_width))
+        if capacity:
+            grown[..., :capacity, :] = self._cache
+        self._cache = grown
+        self._binding = self._session.io_binding()
+        for layer in range(shape.layers):
+            for place, name in enumerate(("keys", "values")):
+                self._bind(self._binding.bind_input, f"{name}.{layer}", grown[layer, place])
+                self._bind(self._binding.bind_output, f"new_{name}.{layer}", grown[layer, place])
+
+    def _bind(self, bind: Callable[..., None], name: str, value: Tensor) -> None:
+        kind = {torch.float32: np.float32, torch.int64: np.int64, torch.int32: np.int32}[value.dtype]
+        bind(name, "cpu", 0, kind, tuple(value.shape), value.data_ptr())
