@@ -174,6 +174,7 @@ def head_labels(
         usable &= tiles.certain
     if "sources" in head:
         usable &= np.isin(tiles.source, head["sources"])
+    usable &= ~np.isin(tiles.tissue, head.get("without", []))
     labels[~usable] = ""
     for label in sorted(set(labels) - {""}):
         members = labels == label

@@ -17,7 +17,7 @@ from vision_encoder.heads import load_heads
 from vision_encoder.label_split import is_unnamed
 from vision_encoder.reference_tiles import load_reference_tiles
 from vision_encoder.retrieval import load_atlas
-from vision_encoder.train_heads import train
+from vision_encoder.train_heads import head_labels, train
 from vision_encoder.views import VIEWS, view_of
 
 from ..conftest import paint_tissue
@@ -208,3 +208,14 @@ def test_a_view_is_the_same_every_time_and_its_own_for_each_tile(view: str) -> N
     if view != "whole":
         other = view_of(image, view, "b")
         assert first.size != other.size or not np.array_equal(np.asarray(first), np.asarray(other))
+
+
+def test_a_head_learns_nothing_from_the_tissue_it_is_to_leave_out(data: Path) -> None:
+    tiles = load_reference_tiles(data, {})
+    head = {"column": "organ", "stain": "", "certain": False, "minimum_groups": 1}
+    left_out = str(tiles.tissue[0])
+    every, fewer = head_labels(head, tiles), head_labels({**head, "without": [left_out]}, tiles)
+    members = tiles.tissue == left_out
+    assert (every != "").all()
+    assert (fewer[members] == "").all()
+    assert (fewer[~members] == every[~members]).all()
