@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from slides import Evidence, Finding, Region, Slide
@@ -83,6 +83,28 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One call that an agent made on the way to an answer.
+
+    `status` is `done`, `failed` (the tool says why) or `refused` (not run: made before, or past a limit); `told` is
+    what the agent's model read of it, `sha256` its hash; `evidence` holds the indices that it added.
+    """
+
+    number: int
+    tool: str
+    arguments: Mapping[str, Any]
+    status: str
+    told: str
+    sha256: str
+    evidence: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain types only."""
+        return {**asdict(self), "arguments": dict(self.arguments), "evidence": list(self.evidence)}
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A finished answer; every shown sentence is one of its claims."""
 
@@ -96,6 +118,8 @@ class Answer:
     stopped: bool = False
     notes: tuple[str, ...] = field(default=())
     """Conditions of the slide and what was not looked at."""
+    steps: tuple[Step, ...] = field(default=())
+    """What an agent did before it answered; empty without one."""
 
     @property
     def text(self) -> str:
@@ -111,6 +135,7 @@ class Answer:
         """The object that `pathcopilot ask --json` prints."""
         return {
             "answer": self.text,
+            **({"steps": [step.as_json() for step in self.steps]} if self.steps else {}),
             "claims": [claim.as_json() for claim in self.claims],
             "evidence": [item.as_json() for item in self.evidence],
             "findings": [finding.as_json() for finding in self.findings],

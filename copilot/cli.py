@@ -25,6 +25,7 @@ from .process import prepare_process
 
 if TYPE_CHECKING:
     from .answer import Answer, Question
+    from .chains.agent import Agent
     from .engine import Copilot
 
 app = typer.Typer(
@@ -91,10 +92,18 @@ def ask(
             "--quantise", "--quantize", help="4bit or 8bit, for a larger language model (needs bitsandbytes)."
         ),
     ] = None,
+    agent: Annotated[
+        bool,
+        typer.Option(help="Let a server's model look closer by tools before it answers; every sentence is checked."),
+    ] = False,
 ) -> None:
     """Ask about slides, images or boxes; the answer prints as it streams."""
     from .requests import Request, checked_mpp, opened, parse_options, parse_region
 
+    if agent and "://" not in language:
+        raise UsageError("--agent takes a model that calls tools: add --language http://127.0.0.1:PORT/v1")
+    if agent and batch is not None:
+        raise UsageError("--agent answers one question: leave --batch out")
     if wording not in ("slots", "free"):
         raise UsageError("--wording is slots or free")
     if batch is not None:
@@ -114,7 +123,7 @@ def ask(
     )
     with opened(request) as asked:
         copilot = _load(language, encoder, wording, quantise, head or ())
-        answer = _stream(copilot, asked, show=not as_json)
+        answer = _stream(_agent(copilot) if agent else copilot, asked, show=not as_json)
     if as_json:
         _print_json(answer.as_json())
     else:
@@ -280,7 +289,13 @@ def _load(
     )
 
 
-def _stream(copilot: Copilot, question: Question, *, show: bool) -> Answer:
+def _agent(copilot: Copilot) -> Agent:
+    from .chains.agent import Agent
+
+    return Agent(copilot)
+
+
+def _stream(copilot: Copilot | Agent, question: Question, *, show: bool) -> Answer:
     from .answer import Done, Looking, Saying
 
     for event in copilot.ask(question):
@@ -312,6 +327,10 @@ def _print_evidence(answer: Answer) -> None:
         typer.echo(f"  [{index}] {item.slide} {where}: {finding.name.replace('_', ' ')} {' '.join(said) or '–'}")
     for source in dict.fromkeys(source for claim in standing for source in claim.sources if source != "house rule"):
         typer.echo(f"  source: {source}")
+    for step in answer.steps:
+        told = ", ".join(f"{name} {value}" for name, value in step.arguments.items() if value)
+        seen = f", evidence {step.evidence[0]} to {step.evidence[-1]}" if step.evidence else ""
+        typer.echo(f"  step {step.number}: {step.tool.replace('_', ' ')} ({told}) {step.status}{seen}")
     for note in answer.notes:
         typer.echo(f"  note: {note}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,13 +28,14 @@ from .answer import (
     Timings,
     View,
 )
+from .check import Cited
 from .choose import Choice
 from .gather import gather
 from .language.decoding import LocalModel
 from .language.load import load_language
 from .language.model import LanguageModel, sees
 from .meaning import organs_in
-from .plan import plan
+from .plan import Plan, plan
 from .say import compose
 from .speak import Wording, speak
 from .statements import Seen
@@ -47,6 +49,17 @@ if TYPE_CHECKING:
 def never() -> bool:
     """Nobody asked to stop."""
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A question with everything that was seen for it; `cited` are statements of the tables to allow as well."""
+
+    question: Question
+    todo: Plan
+    seen: Sequence[Seen]
+    evidence: Sequence[Evidence]
+    cited: Sequence[Cited] = ()
 
 
 class Copilot:
@@ -130,19 +143,27 @@ class Copilot:
             if halted():
                 break
         clock.looked()
+        yield from self._answered(Looked(question, todo, seen, evidence), self.language, self.wording, clock, halted)
+
+    def answer(
+        self, looked: Looked, language: LanguageModel, *, wording: Wording, halted: Callable[[], bool] = never
+    ) -> Iterator[Event]:
+        """The events of an answer from what was looked at already, said by a language model."""
+        yield from self._answered(looked, language, wording, _Clock(self.load_seconds), halted)
+
+    def _answered(
+        self, looked: Looked, language: LanguageModel, wording: Wording, clock: _Clock, halted: Callable[[], bool]
+    ) -> Iterator[Event]:
+        seen = looked.seen
         material, ground, choice = gather(
-            question, todo, seen, evidence, knowledge=self.knowledge, language=self.language
+            looked.question, looked.todo, seen, looked.evidence, knowledge=self.knowledge, language=self.language
         )
+        ground = replace(ground, knowledge=(*ground.knowledge, *looked.cited))
         for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
             yield Found(index, ground.evidence[index])
         claims: list[Claim] = []
-        for event in speak(
-            compose(todo, material, question.history),
-            ground,
-            self.language,
-            wording=self.wording,
-            halted=halted,
-        ):
+        statements = compose(looked.todo, material, looked.question.history)
+        for event in speak(statements, ground, language, wording=wording, halted=halted):
             if isinstance(event, Saying):
                 clock.spoke()
             else:

@@ -88,14 +88,13 @@ def settle(
     plan = suggest_tests(knowledge, named, context=context, limit=4)
     if not plan.tests and not asked_about:  # a picture alone is no ground for "no test is needed"
         return Settled()
-    said = [
-        Cited(
-            _considered(plan, "request" if asked_about else "picture"),
-            TEXTBOOK,
-            tuple(c.entity.id for c in plan.candidates),
-        )
-    ]
-    said += [_test(test, plan) for test in plan.tests[: 3 if asked else 1]]
+    return planned(plan, "request" if asked_about else "picture", most=3 if asked else 1)
+
+
+def planned(plan: TestPlan, origin: str, *, most: int = 3) -> Settled:
+    """A plan's differential, which its `origin` gave, and up to `most` of its tests as statements."""
+    said = [Cited(_considered(plan, origin), TEXTBOOK, tuple(c.entity.id for c in plan.candidates))]
+    said += [_test(test, plan) for test in plan.tests[:most]]
     if not plan.tests:
         said.append(Cited(plan.headline, TEXTBOOK))
     return _settled(said)

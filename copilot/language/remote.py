@@ -73,6 +73,26 @@ class RemoteModel(Lettered):
                 if piece := _plain((choice.get("delta") or {}).get("content")):
                     yield piece
 
+    def converse(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+        *,
+        max_new_tokens: int = 220,
+        seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """The model's next message, which may call some of the tools; everything in OpenAI's own form.
+
+        Raises `SetupError` when the server does not answer within `seconds`, None for as long as it may be silent.
+        """
+        body = {"model": self.name, "messages": list(messages), "max_tokens": max_new_tokens, "temperature": 0.0}
+        body |= {"tools": list(tools), "tool_choice": "auto"} if tools else {}
+        answer = self._request("POST", "/chat/completions", body, seconds)
+        try:
+            return dict(answer["choices"][0]["message"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise SetupError(_FORM.format(self.name)) from error
+
     def _reply(self, messages: Sequence[Message], *, likelihoods: bool) -> tuple[str, Any]:
         body: dict[str, Any] = {"max_tokens": 4, "temperature": 0.0}
         if likelihoods:
@@ -93,8 +113,10 @@ class RemoteModel(Lettered):
         except (KeyError, IndexError, TypeError) as error:
             raise SetupError(f"the server at {self._server.netloc} lists no model: name one after #") from error
 
-    def _request(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        with self._response(method, path, body) as response:
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        with self._response(method, path, body, seconds) as response:
             try:
                 content: dict[str, Any] = json.loads(response.read())
                 return content
@@ -136,10 +158,12 @@ class RemoteModel(Lettered):
             raise SetupError(_FORM.format(self.name)) from error
 
     @contextlib.contextmanager
-    def _response(self, method: str, path: str, body: dict[str, Any] | None) -> Iterator[http.client.HTTPResponse]:
+    def _response(
+        self, method: str, path: str, body: dict[str, Any] | None, seconds: float | None = None
+    ) -> Iterator[http.client.HTTPResponse]:
         # http.client knows no proxies and follows no redirects: what is asked goes to this address or nowhere.
         connection = http.client.HTTPConnection(
-            self._server.hostname or "127.0.0.1", self._server.port or 80, timeout=_TIMEOUT
+            self._server.hostname or "127.0.0.1", self._server.port or 80, timeout=seconds or _TIMEOUT
         )
         link: socket.socket | None = None
         try:

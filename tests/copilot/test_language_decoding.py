@@ -239,3 +239,36 @@ def test_content_cannot_open_a_turn_of_its_own(load: Callable[[], LocalModel]) -
     attacked = model._tokens.prompt([{"role": "user", "content": attack}])
     starts = [sum(token == 1 for token in ids) for ids in (harmless, attacked)]
     assert starts[0] == starts[1] == 2
+
+
+def test_options_are_scored_in_one_pass_and_as_one_by_one(load: Callable[[], LocalModel]) -> None:
+    model = load()
+    model.read(QUESTION)
+    passes: list[int] = []
+    extend = model._network.extend
+
+    def counting(ids: Sequence[int], *rest: Any, **how: bool) -> Any:
+        passes.append(len(ids))
+        return extend(ids, *rest, **how)
+
+    model._network.extend = counting  # type: ignore[method-assign]
+    together = model.score(QUESTION, WORDINGS)
+    assert len(passes) == 1
+    apart = [load().score(QUESTION, [wording])[0] for wording in WORDINGS]
+    assert together == pytest.approx(apart, abs=1e-3)
+    assert model.score(QUESTION, WORDINGS[::-1]) == pytest.approx(together[::-1], abs=1e-3)
+
+
+def test_each_is_a_chat_model_of_langchain(load: Callable[[], LocalModel]) -> None:
+    from langchain_core.messages import HumanMessage, SystemMessage
+    from langchain_core.output_parsers import StrOutputParser
+
+    from copilot.chains.backend import BackendChatModel
+
+    text = "".join(load().stream(QUESTION, max_new_tokens=9))
+    turns = [SystemMessage(QUESTION[0]["content"]), HumanMessage(QUESTION[1]["content"])]
+    model = BackendChatModel(language=load(), max_new_tokens=9)
+    assert model.invoke(turns).text == text
+    assert "".join((model | StrOutputParser()).stream(turns)) == text
+    assert model.invoke(turns, stop=[text[3:6]]).text == text[: text.index(text[3:6])]
+    assert model.invoke(turns).response_metadata["model_name"] == model.language.name
