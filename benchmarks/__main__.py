@@ -1,4 +1,4 @@
-"""`make bench`: reading, encoding and answering, as ratios within one run; absolute figures belong to the machine."""
+"""`make bench`: reading, encoding, answering, words; ratios within one run, absolute figures are the machine's."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import openslide
 import torch
 from PIL import Image
 
+from benchmarks.decoding import compare, engines, first_word, lines
 from copilot import Copilot
 from copilot.answer import Done, Question, View
 from slides import Region, open_slide
@@ -81,7 +82,7 @@ def main() -> None:
             from copilot.sample import bring_sample
 
             path = bring_sample(Path(folder))
-        for line in (reading(path), encoding(), answering(path)):
+        for line in (reading(path), encoding(), answering(path), *lines(compare(engines())), first_word()):
             print(line)
     print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB at most")
 

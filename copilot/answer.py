@@ -99,6 +99,11 @@ class Step:
     evidence: tuple[int, ...] = ()
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        told = ", ".join(f"{name} {value}" for name, value in self.arguments.items() if value)
+        seen = f", evidence {self.evidence[0]} to {self.evidence[-1]}" if self.evidence else ""
+        return f"step {self.number}: {self.tool.replace('_', ' ')} ({told}) {self.status}{seen}"
+
     def as_json(self) -> dict[str, Any]:
         """Plain types only."""
         return {**asdict(self), "arguments": dict(self.arguments), "evidence": list(self.evidence)}

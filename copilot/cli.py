@@ -123,7 +123,9 @@ def ask(
     )
     with opened(request) as asked:
         copilot = _load(language, encoder, wording, quantise, head or ())
-        answer = _stream(_agent(copilot) if agent else copilot, asked, show=not as_json)
+        if agent:
+            from .chains import agent as agents
+        answer = _stream(agents.Agent(copilot) if agent else copilot, asked, show=not as_json)
     if as_json:
         _print_json(answer.as_json())
     else:
@@ -289,12 +291,6 @@ def _load(
     )
 
 
-def _agent(copilot: Copilot) -> Agent:
-    from .chains.agent import Agent
-
-    return Agent(copilot)
-
-
 def _stream(copilot: Copilot | Agent, question: Question, *, show: bool) -> Answer:
     from .answer import Done, Looking, Saying
 
@@ -328,9 +324,7 @@ def _print_evidence(answer: Answer) -> None:
     for source in dict.fromkeys(source for claim in standing for source in claim.sources if source != "house rule"):
         typer.echo(f"  source: {source}")
     for step in answer.steps:
-        told = ", ".join(f"{name} {value}" for name, value in step.arguments.items() if value)
-        seen = f", evidence {step.evidence[0]} to {step.evidence[-1]}" if step.evidence else ""
-        typer.echo(f"  step {step.number}: {step.tool.replace('_', ' ')} ({told}) {step.status}{seen}")
+        typer.echo(f"  {step}")
     for note in answer.notes:
         typer.echo(f"  note: {note}")
 
