@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def write_slide(
     `tissue` is that square's share of each side, `levels` the downsamples. Tiles repeat, so that gigapixels take a few
     megabytes; readers cannot know.
     """
-    field = np.asarray(paint_tissue(TILE * 10, TILE * 10, seed))[TILE * 3 : TILE * 7, TILE * 3 : TILE * 7]
+    field = _painted(seed)
     with path.open("wb") as out:
         out.write(b"II+\0" + struct.pack("<HHQ", 8, 0, 0))
         link = 8
@@ -47,6 +48,11 @@ def write_slide(
             table = np.array([glass, *kinds], np.uint64)[chosen.ravel()]
             link = _directory(out, link, length, table, number > 0, None if mpp is None else mpp * downsample)
     return path
+
+
+@lru_cache(maxsize=4)
+def _painted(seed: int) -> np.ndarray:
+    return np.asarray(paint_tissue(TILE * 6, TILE * 6, seed))[TILE * 2 : TILE * 4, TILE * 2 : TILE * 4]
 
 
 def _cut(field: np.ndarray, kind: int) -> np.ndarray:

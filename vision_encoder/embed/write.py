@@ -6,7 +6,6 @@ Nothing of the slide's name, path or metadata enters: the content hash says whic
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ def write_features(
     ------
     UsageError : the folder cannot be written, or the disk is full
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one name, so that a killed run leaves nothing behind for long
     try:
         with h5py.File(temporary, "w") as file:
             rows = max(1, min(count, _CHUNK_ROWS))
