@@ -23,13 +23,14 @@ def write_slide(
     tissue: float = 0.4,
     seed: int = 3,
     levels: tuple[int, ...] = (1, 4, 16),
+    field: np.ndarray | None = None,
 ) -> Path:
     """A square tiled pyramid (BigTIFF, JPEG 4:2:0 in YCbCr) of `side` px: glass with a square of tissue in its middle.
 
     `tissue` is that square's share of each side, `levels` the downsamples. Tiles repeat, so that gigapixels take a few
-    megabytes; readers cannot know.
+    megabytes; readers cannot know. They are cut from `field`, RGB uint8 of at least 512 x 512 px, painted by default.
     """
-    field = _painted(seed)
+    field = _painted(seed) if field is None else field
     with path.open("wb") as out:
         out.write(b"II+\0" + struct.pack("<HHQ", 8, 0, 0))
         link = 8
