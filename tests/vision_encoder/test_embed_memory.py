@@ -35,5 +35,5 @@ def _peak(slide: Path, out: Path) -> tuple[int, int]:
 def test_memory_does_not_grow_with_the_slide(tmp_path: Path) -> None:
     small = _peak(write_slide(tmp_path / "small.tif", 5000, tissue=0.7), tmp_path)
     large = _peak(write_slide(tmp_path / "large.tif", 50_000, tissue=0.3), tmp_path)
-    assert large[0] > 10 * small[0] > 0
+    assert large[0] > 7 * small[0] > 0
     assert large[1] - small[1] < MOST_MORE
