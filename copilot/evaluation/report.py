@@ -79,7 +79,7 @@ def about(copilot: Copilot, cases: Sequence[Case], limit: int | None) -> Results
 
 def others(copilot: Copilot, limit: int | None) -> list[tuple[Subject, int | None]]:
     """What stands beside the copilot in the card, each with the most questions a suite puts to it."""
-    untuned = load_language("embedded")
+    untuned = load_language("untuned")
     few = FREE_LIMIT if limit is None else min(limit, FREE_LIMIT)
     freely = Copilot(copilot.eye, untuned, wording="free")
     return [
