@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from slides.errors import UsageError
 
+from .lookup import Lookup
 from .model import Message
 from .pictures import VisualTokens, with_pictures
 from .tokens import Detokenizer, Tokens
@@ -110,19 +111,12 @@ class LocalModel:
         """
         text = self._prompt(messages)
         self._check_length(len(text) + max_new_tokens)
-        pick = _picker(temperature, seed)
         pieces = Detokenizer(self._tokens.text)
-        for _ in range(max_new_tokens):
-            logits = self._read(text, halted, greedy=temperature <= 0)
-            if logits is None:
-                return
-            token = pick(logits)
-            if token in self._tokens.ends:
-                break
-            text.append(token)
+        pick = _picker(temperature, seed)
+        for token in self._written(text, max_new_tokens, pick, halted, greedy=temperature <= 0):
             if piece := pieces.push(token):
                 yield piece
-        if piece := pieces.flush():
+        if not halted() and (piece := pieces.flush()):
             yield piece
 
     def score(self, messages: Sequence[Message], continuations: Sequence[str]) -> list[float]:
@@ -213,6 +207,51 @@ class LocalModel:
             path.append(place)
         self._settle(grown, text, nodes, path)
         return nodes[place].ends[0]
+
+    def _written(
+        self, text: list[int], length: int, pick: Callable[[Tensor], int], halted: Callable[[], bool], *, greedy: bool
+    ) -> Iterator[int]:
+        """Tokens that follow the text, which grows by them; several in one pass where they could be guessed."""
+        lookup, end = Lookup(), len(text) + length
+        while len(text) < end:
+            guess = lookup.guess(text)[: end - len(text) - 1] if greedy else []
+            words = self._next(text, guess, pick, halted, greedy=greedy)
+            if guess:
+                lookup.judged(text, len(words) - 1)
+            for token in words:
+                if token in self._tokens.ends or halted():
+                    return
+                text.append(token)
+                yield token
+            if not words:
+                return
+
+    def _next(
+        self,
+        text: Sequence[int],
+        guess: Sequence[int],
+        pick: Callable[[Tensor], int],
+        halted: Callable[[], bool],
+        *,
+        greedy: bool,
+    ) -> list[int]:
+        """The next token, and as many more as the guess has right; none when halted before."""
+        if not self._read_ahead(text, halted):
+            return []
+        with self._lock:
+            start = self._return_to(text)
+            chain = [*text[start:], *guess]
+            rows = range(len(text) - start - 1, len(chain))
+            after = self._network.extend(chain, _chain(start, len(chain)), rows, greedy=greedy)
+            self._steps += 1
+            words: list[int] = []
+            for row in after:
+                words.append(pick(row))
+                if words != list(guess[: len(words)]):
+                    break
+            self._cached = [*text, *words[:-1]]
+            self._network.keep(len(self._cached))
+            return words
 
     def _read(self, text: Sequence[int], halted: Callable[[], bool], *, greedy: bool = False) -> Tensor | None:
         """Logits (vocabulary) after the text; None when halted before its end."""

@@ -101,17 +101,17 @@ class OnnxNetwork:
         wanted = torch.empty(1, len(rows), self._shape.width)
         self._bind(self._binding.bind_output, "wanted", wanted)
         self._session.run_with_iobinding(self._binding)
-        if greedy and len(rows) == 1 and self._words is not None:
+        if greedy and self._words is not None:
             return self._likeliest(self._words, wanted)
         with torch.inference_mode():
             return torch.nn.functional.linear(wanted[0], self._embedding)
 
     def _likeliest(self, words: Any, wanted: Tensor) -> Tensor:
-        """Logits (1, vocabulary) of which those of the likeliest words are exact, the others rounded."""
+        """Logits (k, vocabulary) of which those of the likeliest words are exact, the others rounded."""
         logits = torch.from_numpy(words.run(None, {"wanted": wanted.numpy()})[0][0])
-        first = logits[0].topk(_FIRST).indices
-        logits[0, first] = self._embedding[first] @ wanted[0, 0]
-        return logits
+        first = logits.topk(_FIRST, dim=-1).indices  # (k, first)
+        exact = (self._embedding[first] @ wanted[0, :, :, None])[..., 0]
+        return logits.scatter_(1, first, exact)
 
     def keep(self, length: int, path: Sequence[int] = ()) -> None:
         """Forgets what came after the first `length` tokens, except the chain at the cache places `path`."""
