@@ -193,7 +193,7 @@ def _language_engine(prepare: bool) -> Check:
 
     name = "language engine"
     if embedded.fastest_engine() == "torch":
-        detail = "torch: with ONNX Runtime the language model writes three times as fast"
+        detail = "torch: with ONNX Runtime the language model writes more than twice as fast"
         return Check(name, "WARN", detail, 'pip install -c constraints.txt "pathcopilot[fast]"')
     fix = "pathcopilot doctor --prepare"
     try:

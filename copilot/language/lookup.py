@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-WORDS, LONGEST, PAUSE = 3, 8, 4
+WORDS, LONGEST, PAUSE = 5, 8, 4
 """Tokens that must agree; the most that are guessed; tokens without a guess after one that was wrong at once."""
 
 
 class Lookup:
-    """The places in one growing text where each run of three tokens ended last."""
+    """The places in one growing text where each run of five tokens ended last."""
 
     def __init__(self) -> None:
         self._behind: dict[tuple[int, ...], int] = {}

@@ -21,7 +21,7 @@ from .pictures import VisualTokens
 GRAPH, WORDS, EMBEDDING = "graph.onnx", "words.onnx", "embedding.safetensors"
 _EMBEDDING_NAME = "model.embed_tokens.weight"
 _GROWTH = 512  # tokens by which the cache grows
-_FIRST = 64  # words of a first choice; the right one has been among the first three of every prompt tried
+_FIRST = 64  # words of a rounded first choice, whose logits are then made exact
 
 
 def write_graph(
