@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -120,3 +121,20 @@ def test_one_slide_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
         pytest.raises(UsageError, match="another run"),
     ):
         Journal(tmp_path / "journal", {"slide": "a"}, 5)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(tmp_path / "journal", {"slide": "a"}, 5) as journal:
+        journal.append(0, _rows(0))
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 20, limits[1]))
+            with pytest.raises(UsageError, match="what is done is kept"):
+                journal.append(1, _rows(1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert journal.blocks == {0}
+        journal.append(2, _rows(2))
+    with Journal(tmp_path / "journal", {"slide": "a"}, 5) as journal:
+        assert journal.blocks == {0, 2}
+        np.testing.assert_array_equal(journal.features(2), _rows(2))

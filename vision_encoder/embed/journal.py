@@ -67,12 +67,24 @@ class Journal:
         return sum(rows for _, rows in self._places.values())
 
     def append(self, block: int, features: Features) -> None:
-        """Keeps the features float32 (n, d) of a block; they outlive the process from here on."""
+        """Keeps the features float32 (n, d) of a block; they outlive the process from here on.
+
+        Raises
+        ------
+        UsageError : the disk is full
+        """
         content = np.ascontiguousarray(features, dtype="<f4").tobytes()
         check = zlib.crc32(content, zlib.crc32(struct.pack("<II", block, len(features))))
         self._file.seek(0, os.SEEK_END)
         at = self._file.tell()
-        self._file.write(_RECORD.pack(_MARK, block, len(features), check) + content)
+        record = _RECORD.pack(_MARK, block, len(features), check) + content
+        try:
+            written = self._file.write(record)
+            if written < len(record):  # what is left says why
+                self._file.write(record[written:])
+        except OSError as error:
+            self._file.truncate(at)
+            raise UsageError(f"{self.path.name} cannot be written: {error.strerror}: what is done is kept") from error
         self._places[block] = (at + _RECORD.size, len(features))
 
     def features(self, block: int) -> Features:
