@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slides.errors import SetupError
+from slides.files import sha256_of
 
 from . import packed
 from .convert import (
@@ -30,7 +31,17 @@ from .packed import Packed
 if TYPE_CHECKING:
     from .adapter import Adapter
 
-_LAYOUT = 1  # raised when the folder written changes
+_FILES = (
+    "graph.onnx",
+    "graph.bin",
+    "words.onnx",
+    "words.bin",
+    "embedding.safetensors",
+    "config.json",
+    "tokenizer.json",
+)
+_HASHES = "SHA256SUMS"
+_LAYOUT = 2  # raised when the folder written changes
 
 
 def graph_folder(adapter: Adapter | None = None) -> Path:
@@ -41,16 +52,21 @@ def graph_folder(adapter: Adapter | None = None) -> Path:
 
 def is_converted(adapter: Adapter | None = None) -> bool:
     """Whether `convert_graph` has nothing to do."""
-    files = (
-        "graph.onnx",
-        "graph.bin",
-        "words.onnx",
-        "words.bin",
-        "embedding.safetensors",
-        "config.json",
-        "tokenizer.json",
-    )
-    return all((graph_folder(adapter) / name).is_file() for name in files)
+    return all((graph_folder(adapter) / name).is_file() for name in (*_FILES, _HASHES))
+
+
+def is_sound(adapter: Adapter | None = None) -> bool:
+    """Whether the files of the graph are those that were written, by their hashes."""
+    folder = graph_folder(adapter)
+    try:
+        lines = (folder / _HASHES).read_text(encoding="ascii").splitlines()
+        return lines == [_hash_line(folder / name) for name in _FILES]
+    except (OSError, ValueError):
+        return False
+
+
+def _hash_line(file: Path) -> str:
+    return f"{sha256_of(file)}  {file.name}"
 
 
 def remove(adapter: Adapter | None = None) -> None:
@@ -70,7 +86,7 @@ def convert_graph(adapter: Adapter | None = None, progress: Callable[[str], None
     source = checked_gguf(progress)
     progress("writing the language model's graph, once")
     remove(adapter)
-    make_folder(final, "graph.onnx", lambda scratch: _write(source, scratch, adapter))
+    make_folder(final, _HASHES, lambda scratch: _write(source, scratch, adapter))
     return final
 
 
@@ -84,6 +100,7 @@ def _write(source: Path, folder: Path, adapter: Adapter | None) -> None:
     write_settings(facts, folder, "float32")
     weights = _Weights(reader, facts)
     write_graph(folder, weights.matrix, weights.vector, {} if adapter is None else weights.fitting(adapter))
+    (folder / _HASHES).write_text("".join(f"{_hash_line(folder / name)}\n" for name in _FILES), encoding="ascii")
 
 
 class _Weights:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from copilot.doctor import _language_engine
 from copilot.language import packed
 from copilot.language.convert import convert
 from copilot.language.decoding import LocalModel
@@ -164,12 +165,24 @@ def test_a_damaged_graph_is_told_in_one_line(
     monkeypatch.setenv("PATHCOPILOT_CACHE", str(tmp_path))
     folder = graph_folder()
     folder.mkdir(parents=True)
-    for name in ("graph.onnx", "graph.bin", "words.onnx", "words.bin", "embedding.safetensors", "tokenizer.json"):
+    for name in (
+        "graph.onnx",
+        "graph.bin",
+        "words.onnx",
+        "words.bin",
+        "embedding.safetensors",
+        "tokenizer.json",
+        "SHA256SUMS",
+    ):
         (folder / name).write_bytes(b"cut short")
     (folder / "config.json").write_text(json.dumps({}))
     with pytest.raises(SetupError, match="doctor --prepare") as told:
         load_embedded(engine="onnx", tuned=False)
     assert "\n" not in str(told.value)
+    assert _language_engine(prepare=False).status == "FAIL"
+    assert _language_engine(prepare=True).status == "PASS"
+    monkeypatch.setattr("copilot.language.embedded.runtime_installed", lambda: False)
+    assert _language_engine(prepare=True).status == "WARN"
 
 
 def test_its_tokens_are_those_of_the_reference(embedded: tuple[LocalModel, LocalModel]) -> None:
