@@ -149,7 +149,7 @@ def test_its_time_is_bounded_also_while_the_server_thinks(asked: Any) -> None:
     assert any("0.2 s" in note for note in answer.notes)
     assert answer.text
     assert answer.steps == ()
-    assert len([request for request in requests if "tools" in request]) == 1
+    assert len([request for request in requests if "tools" in request]) <= 1  # none where looking took that long
     assert all(event.claim.status != "struck" for event in events if isinstance(event, Checked))
 
 
