@@ -17,9 +17,13 @@ from vision_encoder.embed.decode import TileReader
 from vision_encoder.embed.encode import Engine, TorchEngine, tile_engine
 from vision_encoder.embed.plan import BLOCK, LEAST_TISSUE, plan_embedding
 from vision_encoder.embed.run import Embedded, Failed, Settings, embed_slides, targets
+from vision_encoder.encoder import Encoder
+from vision_encoder.shipped import write_trained
 
+from ..conftest import paint_tissue
 from .fakes import ColourEncoder
 from .made_slides import write_slide
+from .test_vit import SIZES, tiny
 
 USUAL = Settings()
 
@@ -152,26 +156,39 @@ def test_real_slides_of_several_formats_are_embedded(slides_folder: Path, tmp_pa
     assert (result.decoding == "jpeg") == name.endswith("Region.svs")
 
 
-@pytest.mark.parametrize(("engine", "package"), [("openvino", "openvino"), ("onnx", "onnxruntime")])
-def test_engines_agree(engine: Engine, package: str, shared_data: Path) -> None:
-    """Features of an engine are torch's, far closer than those of any two tiles."""
-    pytest.importorskip(package, reason=f"{package} is not installed: pip install --no-deps {package}")
-    encoder = load_encoder()
-    with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as slide:
-        plan = plan_embedding(slide, 0.5)
-        tiles = [slide.read(Region(int(x), int(y), 256, 256)) for x, y in plan.coords[:21]]
+ENGINES = [("openvino", "openvino"), ("onnx", "onnxruntime")]
+
+
+def _agree(engine: Engine, package: str, encoder: Encoder, tiles: list[np.ndarray]) -> None:
+    for needed in ("onnx", package):
+        pytest.importorskip(needed, reason=f"{needed} is not installed: pip install --no-deps {needed}")
     torch = tile_engine(encoder, 2, "torch").encode(tiles, 0.5)
     other = tile_engine(encoder, 2, engine)
     assert other.name == engine
     np.testing.assert_allclose(other.encode(tiles, 0.5), torch, atol=1e-4 * float(np.abs(torch).max()))
 
 
+@pytest.mark.parametrize(("engine", "package"), ENGINES)
+def test_engines_agree_on_what_ships(engine: Engine, package: str, shared_data: Path) -> None:
+    with open_slide(shared_data / "slides" / "CMU-1-Small-Region.svs") as slide:
+        coords = plan_embedding(slide, 0.5).coords[:21]
+        tiles = [slide.read(Region(int(x), int(y), 256, 256)) for x, y in coords]
+    _agree(engine, package, load_encoder(), tiles)
+
+
+@pytest.mark.parametrize(("engine", "package"), ENGINES)
+def test_engines_agree_on_a_vision_transformer(engine: Engine, package: str, tmp_path: Path) -> None:
+    arrays = {name: value.numpy() for name, value in tiny().state_dict().items()}
+    card = {"network": "vit", "settings": SIZES, "dimension": 48, "tile_px": 64, "mpp": None}
+    write_trained(tmp_path / "mine", "encoder", arrays, card | {"mean": [0.5] * 3, "deviation": [0.25] * 3})
+    tiles = [np.asarray(paint_tissue(80, 80, seed)) for seed in range(5)]
+    _agree(engine, package, load_encoder(str(tmp_path / "mine")), tiles)
+
+
 def test_the_fastest_engine_is_taken_and_other_encoders_run_as_they_are() -> None:
     assert tile_engine(ColourEncoder(), 2).name == "torch"
-    found = [name for name in ("openvino", "onnxruntime") if importlib.util.find_spec(name)]
-    assert tile_engine(load_encoder(), 1).name == {"openvino": "openvino", "onnxruntime": "onnx"}.get(
-        found[0] if found else "", "torch"
-    )
+    found = [name for name, package in ENGINES if all(importlib.util.find_spec(p) for p in ("onnx", package))]
+    assert tile_engine(load_encoder(), 1).name == [*found, "torch"][0]
 
 
 def test_a_tile_that_cannot_be_decoded_is_left_out_and_counted(tmp_path: Path) -> None:
