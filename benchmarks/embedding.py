@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ Arm = Callable[[], "int | tuple[int, float]"]
 """Does some tiles and says how many, and in how many seconds where not all of its time counts."""
 
 
-def in_turns(arms: dict[str, Arm], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+def in_turns(arms: Mapping[str, Arm], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
     """Tiles a second of each arm, median over the rounds, after one to warm up."""
     rates: dict[str, list[float]] = {name: [] for name in arms}
     for round_ in range(rounds + 1):
@@ -60,7 +60,7 @@ def in_turns(arms: dict[str, Arm], rounds: int, clock: Callable[[], float]) -> d
 
 def reading(path: Path, rounds: int) -> dict[str, float]:
     """Tiles per second of one core: OpenSlide, ours, and the bare decoding of the same tiles' bytes."""
-    with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
+    with open_slide(path, probe=False) as slide, openslide.OpenSlide(path) as peer:
         plan = plan_embedding(slide, 0.5)
         coords, side = plan.coords[:READ], plan.side
         reader, resampled = TileReader(path, slide, plan), TileReader(path, slide, plan, direct=False)
@@ -116,7 +116,7 @@ def _stored(path: Path, coords: np.ndarray, side: int) -> list[bytes]:
 def embedding(path: Path, encoder: Encoder, engines: Sequence[Engine], rounds: int) -> dict[str, float]:
     """Tiles per second: the plain loop, each engine end to end, and each engine's bare forward with all workers."""
     arms: dict[str, Arm] = {"plain loop": lambda: _plain_loop(path, encoder)}
-    with open_slide(path) as slide:
+    with open_slide(path, probe=False) as slide:
         pixels = _some_tiles(slide, plan_embedding(slide, 0.5))
     for name in engines:
         engine = tile_engine(encoder, WORKERS, name)
@@ -130,7 +130,7 @@ def _some_tiles(slide: Slide, plan: EmbeddingPlan) -> list[Pixels]:
 
 
 def _plain_loop(path: Path, encoder: Encoder) -> tuple[int, float]:
-    with open_slide(path) as slide, openslide.OpenSlide(path) as peer:
+    with open_slide(path, probe=False) as slide, openslide.OpenSlide(path) as peer:
         coords = plan_embedding(slide, 0.5).coords.tolist()
         start = time.perf_counter()
         for at in range(0, len(coords), 16):
