@@ -33,7 +33,8 @@ _CATEGORY = {
     "normal or reactive": r"normal(?: tissue)?|reactive|unremarkable|healthy",
 }
 _STAIN = {
-    "haematoxylin and eosin": r"h ?& ?e|h and e|haematoxylin(?: and eosin)?",
+    # not a stain that is claimed: how dark nuclei are with one dye, and what is measured "on H&E only"
+    "haematoxylin and eosin": r"h ?& ?e(?! only)|h and e|(?<!dark with )haematoxylin(?: and eosin)?",
     "immunohistochemistry": r"immunohistochem\w*|immunostain\w*|ihc",
     "special stain": r"special stain|periodic acid\S*|pas|giemsa|trichrome|mucicarmine|silver",
     "cytology": r"cytolog\w*|papanicolaou|smear",

@@ -47,6 +47,8 @@ WORDS = vocabulary(["squamous cell carcinoma", "tubular adenoma"])
         ("Among the reference cases it looks most like tubular adenoma.", {}),
         ("By the picture, the differential to settle is: lymphoma; thymoma.", {}),
         ("The organ cannot be told.", {}),
+        ("Nuclei are 2.1 times as dark with haematoxylin as the tissue between them.", {}),
+        ("How dark nuclei are is measured on H&E only: another dye marks them here.", {}),
         ("The nodes of the lymph node are reactive.", {("organ", "lymph node"): "stated"}),
     ],
 )
