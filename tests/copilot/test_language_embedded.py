@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from copilot.language import convert, load_language
+from copilot.language.adapter import shipped_adapter
 from copilot.language.embedded import load_embedded, native_precision
 from copilot.language.model import LanguageModel, Message
 from slides import SetupError, UsageError
@@ -41,9 +42,13 @@ def test_it_chooses_by_what_was_asked(model: LanguageModel) -> None:
     assert "".join(model.choose(berlin, "", wordings)) == wordings[1]
 
 
-def test_its_name_and_hash_are_those_of_the_published_weights(model: LanguageModel) -> None:
-    assert model.name == "SmolLM2-135M-Instruct"
-    assert model.sha256 == hashlib.sha256(convert.find_gguf().read_bytes()).hexdigest()
+def test_name_and_hash_are_those_of_the_published_weights_or_of_what_was_learned_on_them(model: LanguageModel) -> None:
+    published = load_language("untuned")
+    assert published.name == "SmolLM2-135M-Instruct"
+    assert published.sha256 == hashlib.sha256(convert.find_gguf().read_bytes()).hexdigest()
+    adapter = shipped_adapter()
+    assert model.name == (f"{published.name} ({adapter.name})" if adapter else published.name)
+    assert model.sha256 == (adapter.sha256 if adapter else published.sha256)
 
 
 def test_what_is_converted_is_a_model_folder_of_transformers(model: LanguageModel) -> None:

@@ -163,6 +163,7 @@ def test_a_damaged_graph_is_told_in_one_line(
     from copilot.language.convert_graph import graph_folder
 
     monkeypatch.setenv("PATHCOPILOT_CACHE", str(tmp_path))
+    monkeypatch.setattr("copilot.language.adapter.SHIPPED", tmp_path / "none")
     folder = graph_folder()
     folder.mkdir(parents=True)
     for name in (

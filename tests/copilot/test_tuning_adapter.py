@@ -131,7 +131,8 @@ def test_an_adapter_that_ships_is_the_embedded_model(
 ) -> None:
     monkeypatch.setattr(embedded, "convert", lambda precision: folders["llama"])
     monkeypatch.setattr(embedded, "fastest_engine", lambda: "torch")
-    assert load_language("embedded").sha256 == GGUF_SHA256  # nothing untrained ships
+    monkeypatch.setattr(adapters, "SHIPPED", tmp_path / "none")
+    assert load_language("embedded").sha256 == GGUF_SHA256
     plain = load_language("embedded").score(QUESTION, WORDINGS)
     base = load_base(str(folders["llama"]), "")
     folder = written(tmp_path / "weights", base, name="embedded", sha256=GGUF_SHA256)
