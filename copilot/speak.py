@@ -41,11 +41,16 @@ def speak(
     left = list(statements)
     if wording == "free" and left:
         covered: set[int] = set()
+        told: set[str] = set()
         for event in _freely(left, ground, language, halted):
             if isinstance(event, Checked) and event.claim.status != "struck":
                 covered.update(event.claim.evidence)
+                told.add(event.claim.text.strip())
             yield event
-        left = [s for s in left if not s.evidence or not covered.issuperset(s.evidence)]
+        # What rests on no finding is left out only where it was said word for word.
+        left = [
+            s for s in left if not (covered.issuperset(s.evidence) if s.evidence else told.intersection(s.wordings))
+        ]
     said = ""
     for statement in left:
         if halted():

@@ -98,6 +98,15 @@ def test_free_words_are_struck_sentence_by_sentence_and_the_facts_are_still_said
     assert shown.count("colon") == 1
 
 
+def test_what_rests_on_no_finding_is_not_said_again_where_it_was_said() -> None:
+    limit = Statement(("The grade cannot be told from this picture.",), ())
+    said = ScriptedModel(f"{TRUE_ORGAN.wordings[0]} {limit.wordings[0]}")
+    shown, _ = run([limit, TRUE_ORGAN], said, wording="free")
+    assert shown.count(limit.wordings[0]) == 1
+    shown, _ = run([limit, TRUE_ORGAN], ScriptedModel(TRUE_ORGAN.wordings[0]), wording="free")
+    assert shown.count(limit.wordings[0]) == 1
+
+
 def test_a_model_that_only_invents_leaves_the_plain_templates() -> None:
     model = ScriptedModel("It is HER2 positive. It is grade 3. It is lung. It is liver. It is skin.")
     shown, checked = run([TRUE_ORGAN, TRUE_SHARE], model, wording="free")
