@@ -75,7 +75,7 @@ def test_a_killed_run_of_the_shipped_network_goes_on_bit_for_bit(data: Path, tmp
 
 
 def test_what_the_network_saw_at_its_start_stands_beside_what_it_learned(data: Path, tmp_path: Path) -> None:
-    changed: dict[str, object] = {"batch": 8, "steps": 3, "watch": 9, "labelled": 0.5, "seed": 7}
+    changed: dict[str, object] = {"start": '"imagenet"', "batch": 8, "steps": 3, "watch": 9, "seed": 7}
     shares = {"readout": 6, "early": 2, "beside": 5}
     recipe = write_recipe(tmp_path, LITE0.replace("3", "5"), {"name": '"vicreg"', "view": "{ side = 64 }"}, **changed)
     recipe.write_text(recipe.read_text().replace("readout = 0", "").replace("early = 0", ""))
