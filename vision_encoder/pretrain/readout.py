@@ -36,8 +36,8 @@ def fit_readout(
 ) -> dict[str, Tensor]:
     """Weights and biases of the last layers, by their names in the network, from views of tiles.
 
-    Tiles are drawn evenly over slides, 16 views of a tile at most. `lengths` are those of the parts of a feature by the name of their last
-    layer, 0 for none; `whitening` 0 keeps the variance of each axis, 1 makes all equal.
+    Tiles are drawn evenly over slides, 16 views of a tile at most. `lengths` are those of the parts of a feature
+    by the name of their last layer, 0 for none; `whitening` 0 keeps the variance of each axis, 1 makes all equal.
     """
     tiles = min(tiles, 16 * len(pool))
     sampler = Sampler(pool, BATCH, seed)
