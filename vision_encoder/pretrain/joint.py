@@ -28,7 +28,7 @@ class JointEmbedding(Objective):
     projector : widths of the projector's layers, the last without norm or activation
     slide : weight of the same criterion, through its own projector, between two tiles of one slide: what a
         slide's tiles share is its organ, its process and its stain
-    labels : weight of cross-entropy on the labelled tiles of the batch, one linear layer a set
+    labels : weight of cross-entropy on the labelled tiles of the batch, one linear layer a task
     smoothing : of those labels
     view : settings of the views
     """
@@ -85,7 +85,7 @@ class JointEmbedding(Objective):
             return sigreg(first, second, batch.draws.generator, **self._criterion)  # type: ignore[arg-type]
 
     def _named(self, features: Tensor, task: Tensor, label: Tensor) -> Tensor:
-        """Mean over the labelled rows of the cross-entropy of their own set's classifier."""
+        """Mean over the labelled rows of the cross-entropy of their own task's classifier."""
         features = self._scale(features)
         total = features.new_zeros(())
         for number, classifier in enumerate(self.classifiers):
