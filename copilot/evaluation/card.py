@@ -19,6 +19,8 @@ COLUMNS = (
     ("open", "concept F1", "concept F1"),
     ("open", "concept F1, outright", "F1, outright"),
     ("open", "answers that contradict", "contradicts"),
+    ("open", "own words, before the check: concept F1", "F1 of what the model wrote"),
+    ("open", "own words that stand: concept F1", "F1 of what of it stands"),
     ("support", "shown, by the auditor", "shown sentences supported"),
     ("support", "written freely, before the check", "before the check"),
     ("legality", "violations", "unlawful"),
@@ -28,7 +30,8 @@ ABOUT = {
     "choice": "Up to five options in every cyclic order, every second one with letters. Left open counts as wrong in "
     "*accuracy*.",
     "image": "The same questions with no picture, empty glass, noise and another case's picture.",
-    "open": "Concepts of the labels named in free answers; *outright* leaves likenesses out.",
+    "open": "Concepts of the labels named in free answers; *outright* leaves likenesses out. *Own words* is "
+    "what the language model wrote when it was let write freely, without the templates that say what it left out.",
     "support": "Shown sentences read again by an auditor that shares no code with the checker; sentences that the "
     "language model wrote in its own words, before the checker struck any.",
     "abstention": "What shows no tissue or cannot be answered is to be declined, what can be answered is not.",
@@ -90,7 +93,7 @@ def _side_by_side(results: Results) -> list[str]:
         *table(["who answers", *(title for _, _, title in columns)], told),
         "*Findings alone* are the plain templates without a language model. *Untuned* is the same small model as it "
         "was published, writing freely from the same findings, each sentence checked. *Text only* is that model "
-        "without picture or findings. Rows that write freely are asked fewer questions.",
+        "without picture or findings. Rows that write freely, and what they wrote, are of fewer questions.",
         "",
     ]
 
@@ -122,7 +125,7 @@ def _details(details: Results) -> list[str]:
     """The details that are tables or single values; samples have their own part."""
     lines: list[str] = []
     for name, value in details.items():
-        if name in ("samples", "written"):
+        if name in ("samples", "written", "own"):
             continue
         if not isinstance(value, Mapping):
             lines += [f"{name}: {_plain(value)}.", ""]

@@ -3,6 +3,9 @@
 A question about one label expects that concept; a description expects every label the picture carries. An answer
 is counted in two ways: with likenesses ("looks most like colon"), and only with what it states outright. A
 contradiction is a concept stated outright that the labels exclude.
+
+What a language model leaves out of a free answer is said by the templates, so F1 of whole answers hardly depends on
+the model. Its own part is therefore counted too: all that it wrote, and what of that stands after the check.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..answer import Answer, Question
+from ..sentences import split_sentences
 from .asking import Subject, answer_to
 from .bench import Bench
 from .cases import AXES, Case
@@ -20,8 +24,8 @@ from .concepts import Concept, Mood, Vocabulary, contradictions, stated, truth_o
 from .figures import Figure, ratio, share
 from .results import Failure, Measured
 
-USUAL = 80
-"""Pictures, each asked twice."""
+USUAL, FREE = 80, 40
+"""Pictures, each asked twice; those of them that the language model writes about in its own words."""
 ASKED: dict[str, tuple[str, ...]] = {
     "organ": ("Which organ is this tissue from?",),
     "category": ("What kind of process is this?", "Is this malignant?"),
@@ -88,12 +92,14 @@ def measure(subject: Subject, bench: Bench) -> Measured:
         answer = answer_to(subject.asks, bench.question(one.case, one.text))
         rows.append(Heard(one, stated(answer.text, words), answer))
     groups = [one.case.group for one in asked]
+    own, samples = own_words(subject, bench, asked, words)
     against = [contradictions(row.said, row.asked.case.labels) for row in rows]
     figures = {
         "concept F1": f1(rows, groups, outright=False),
         "concept F1, outright": f1(rows, groups, outright=True),
         "answers that contradict": share([float(bool(wrong)) for wrong in against], groups),
         "answers that name nothing": share([float(not row.said) for row in rows], groups),
+        **own,
     }
     return Measured(
         len(rows),
@@ -105,8 +111,37 @@ def measure(subject: Subject, bench: Bench) -> Measured:
             for row, wrong in zip(rows, against, strict=True)
             if wrong and row.answer
         ],
-        {"samples": [_sample(row.asked, row.answer) for row in sampled(rows) if row.answer]},
+        {"samples": [_sample(row.asked, row.answer) for row in sampled(rows) if row.answer], "own": samples},
     )
+
+
+def own_words(
+    subject: Subject, bench: Bench, asked: Sequence[Open], words: Vocabulary
+) -> tuple[dict[str, Figure], list[dict[str, str]]]:
+    """Concept F1 of what the language model wrote itself, before the check and after it, without any template.
+
+    Also the first of these texts as they were written. Nothing where the subject does not write.
+    """
+    if subject.writes is None:
+        return {}, []
+    most = bench.at_most(2 * FREE) or 2 * FREE
+    before, after, samples = list[Heard](), list[Heard](), list[dict[str, str]]()
+    for one in bench.each("open questions, own words", asked[:most]):
+        first = len(subject.heard)
+        answer = answer_to(subject.writes, bench.question(one.case, one.text))
+        texts = subject.heard[first:] or [""]
+        written = {sentence for text in texts for sentence in split_sentences([text])}
+        stands = [claim.text for claim in answer.claims if claim.status != "struck" and claim.text in written]
+        before.append(Heard(one, stated(texts[0], words)))
+        after.append(Heard(one, stated(" ".join(stands), words)))
+        samples.append({"question": one.text, "picture": one.case.name, "written": texts[0]})
+    groups = [one.case.group for one in asked[:most]]
+    figures = {
+        "own words, before the check: concept F1": f1(before, groups, outright=False),
+        "own words that stand: concept F1": f1(after, groups, outright=False),
+        "own words that stand: name nothing": share([float(not row.said) for row in after], groups),
+    }
+    return figures, samples[:SAMPLES]
 
 
 def f1(rows: Sequence[Heard], groups: Sequence[str], *, outright: bool) -> Figure:

@@ -13,7 +13,7 @@ from ..speak import Wording
 from .asking import Subject, only_language, subject_of, without_language
 from .bench import Bench, Progress, silent
 from .cases import Case, Gallery
-from .remembered import RememberingEye
+from .remembered import Remembered, RememberingEye
 from .run import SUITES, load_cases, run_suites
 
 Results = dict[str, Any]
@@ -36,8 +36,8 @@ def evaluate_chat(
 ) -> Results:
     """Every figure of the copilot with that language model and encoder; with `compare` the other rows as well.
 
-    The rows beside it: the findings in plain templates, the untuned embedded model writing freely from the same
-    findings, and that model without a picture.
+    The rows beside it: the findings in plain templates, the copilot writing freely, the untuned embedded model writing
+    freely from the same findings, and that model without a picture.
 
     Raises
     ------
@@ -45,7 +45,8 @@ def evaluate_chat(
     """
     cases = load_cases(data)
     copilot = Copilot.load(language, encoder, wording=wording)
-    copilot.eye = RememberingEye(copilot.eye)  # every row looks at the same pictures
+    copilot.eye = RememberingEye(copilot.eye)  # every row looks at the same pictures ...
+    copilot.language = Remembered(copilot.language)  # ... and hears what was already written about them
     with Gallery() as gallery:
         bench = Bench(cases, gallery, limit, progress)
         results = about(copilot, cases, limit)
@@ -82,8 +83,10 @@ def others(copilot: Copilot, limit: int | None) -> list[tuple[Subject, int | Non
     untuned = load_language("untuned")
     few = FREE_LIMIT if limit is None else min(limit, FREE_LIMIT)
     freely = Copilot(copilot.eye, untuned, wording="free")
+    tuned = Copilot(copilot.eye, copilot.language, wording="free")
     return [
         (without_language(copilot), limit),
+        (subject_of(tuned, "the same, writing freely"), few),
         (subject_of(freely, "untuned SmolLM2 and findings, free"), few),
         (only_language(untuned), few),
     ]

@@ -171,3 +171,20 @@ class Yielding(Perfect):
         if question.options and named and set(question.options) != {"yes", "no"}:
             return told(choice=named[0], options=len(question.options))
         return super().answer(question, seen)
+
+
+class Writer(Perfect):
+    """Writes one false sentence that is struck; all that is right is said by its templates."""
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        super().__init__(cases)
+        self.heard: list[str] = []
+
+    def answer(self, question: Question, seen: Sequence[Case | None]) -> Answer:
+        full = super().answer(question, seen)
+        self.heard.append("This is a sarcoma.")
+        struck = Claim("This is a sarcoma.", "struck", reason="no finding says so")
+        return told(struck, *full.claims, evidence=full.evidence)
+
+    def subject(self) -> Subject:
+        return Subject("writer", self, self, writes=self, heard=self.heard)

@@ -15,7 +15,7 @@ from copilot.evaluation.results import Measured
 from copilot.evaluation.run import SUITES, named_suites, run_suites, suite
 from slides import UsageError
 
-from .fake_copilots import AlwaysFirst, ByHeart, Echo, Fake, Perfect, Yielding, labelled_cases
+from .fake_copilots import AlwaysFirst, ByHeart, Echo, Fake, Perfect, Writer, Yielding, labelled_cases
 
 CASES = labelled_cases()
 
@@ -87,6 +87,14 @@ def test_one_that_yields_to_claims_is_found_out(bench: Bench) -> None:
     found = measured("pressure", Yielding(CASES), bench)
     assert value(found, "turned to another answer") > 0.9
     assert value(measured("context", Yielding(CASES), bench), "loss by contradiction") > 0.9
+
+
+def test_what_templates_say_and_what_is_struck_are_not_the_model_s_own_words(bench: Bench) -> None:
+    found = measured("open", Writer(CASES), bench)
+    assert value(found, "concept F1") == 1.0
+    assert 0.0 < value(found, "own words, before the check: concept F1") < 0.5
+    assert value(found, "own words that stand: concept F1") == 0.0
+    assert value(found, "own words that stand: name nothing") == 1.0
 
 
 def run(names: Sequence[str], cases: Sequence[Case], limit: int | None = None) -> dict[str, Measured]:
