@@ -125,6 +125,8 @@ class Answer:
     """Conditions of the slide and what was not looked at."""
     steps: tuple[Step, ...] = field(default=())
     """What an agent did before it answered; empty without one."""
+    facts: tuple[str, ...] = field(default=())
+    """What there was to say, in plain words, as a language model is given it."""
 
     @property
     def text(self) -> str:

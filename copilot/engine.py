@@ -128,8 +128,14 @@ class Copilot:
                 return observation
             yield Looking(step.what, step.done, step.total)
 
-    def ask(self, question: Question, *, halted: Callable[[], bool] = never) -> Iterator[Event]:
-        """The events of one answer; the last is `Done`, also after a stop."""
+    def ask(
+        self, question: Question, *, halted: Callable[[], bool] = never, otherwise: bool = False
+    ) -> Iterator[Event]:
+        """The events of one answer; the last is `Done`, also after a stop.
+
+        `otherwise` words it in the other of the two ways, for a person to compare.
+        """
+        wording: Wording = self.wording if not otherwise else "free" if self.wording == "slots" else "slots"
         clock = _Clock(self.load_seconds)
         seen: list[Seen] = []
         evidence: list[Evidence] = []
@@ -143,7 +149,7 @@ class Copilot:
             if halted():
                 break
         clock.looked()
-        yield from self._answered(Looked(question, todo, seen, evidence), self.language, self.wording, clock, halted)
+        yield from self._answered(Looked(question, todo, seen, evidence), self.language, wording, clock, halted)
 
     def answer(
         self, looked: Looked, language: LanguageModel, *, wording: Wording, halted: Callable[[], bool] = never
@@ -180,6 +186,7 @@ class Copilot:
                 option_probabilities=None if choice is None else choice.probabilities,
                 stopped=halted(),
                 notes=tuple(dict.fromkeys(note for s in seen for note in s.observation.notes)),
+                facts=tuple(statement.wordings[0] for statement in statements),
             )
         )
 
