@@ -28,12 +28,16 @@ from .pictures import picture_routes  # noqa: E402
 from .rack import Rack  # noqa: E402
 from .session import COOKIE, SessionCookie, Sessions  # noqa: E402
 from .theme import desk_theme  # noqa: E402
+from .votes import FILE as VOTES  # noqa: E402
+from .votes import Votes  # noqa: E402
 
 HEAD = "".join(f'<link rel="stylesheet" href="desk/{name}.css">' for name in ("desk", "viewer", "conversation"))
 
 
-def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) -> FastAPI:
+def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path], votes: Votes | None = None) -> FastAPI:
     """The desk for an engine, or for what makes one (it is then loaded in the background), and some slides.
+
+    Without `votes` the page asks for none.
 
     Raises `SetupError` when the viewer's files were not brought at set-up.
     """
@@ -60,7 +64,7 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path]) ->
     app.add_middleware(Guard)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        Desk(rack, models, sessions).blocks(),
+        Desk(rack, models, sessions, votes).blocks(),
         path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         run_history=False,
@@ -104,7 +108,9 @@ def serve(
 
         return Copilot.load(language, encoder, heads=heads)
 
-    app = build_app(load, slides)
+    from copilot.store.place import data_folder
+
+    app = build_app(load, slides, Votes(data_folder() / VOTES))
 
     def opened() -> None:
         threading.Thread(target=app.state.rack.warm, name="first slide", daemon=True).start()

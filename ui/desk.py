@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -12,13 +12,13 @@ from slides import PathcopilotError, Region
 
 from . import work
 from .ahead import LookAhead
+from .boxes import regions_of
 from .exchange import Exchange
 from .models import Draft, Engine, Models
 from .page import EMPTY, LONGEST_CONTEXT, LONGEST_QUESTION, Page
 from .rack import Rack
 from .session import COOKIE, SHOWN_TURNS, Session, Sessions, SlideState
-
-MOST_REGIONS = 4
+from .votes import Votes
 
 Update = Any
 """What Gradio takes as news of one component."""
@@ -29,8 +29,9 @@ Progress = Callable[[str], None]
 class Desk:
     """Handlers of the page; every one finds its state by the session's cookie and the slide's key."""
 
-    def __init__(self, rack: Rack, models: Models, sessions: Sessions) -> None:
+    def __init__(self, rack: Rack, models: Models, sessions: Sessions, votes: Votes | None = None) -> None:
         self.rack = rack
+        self.votes = votes or Votes(None)
         self.models = models
         self.sessions = sessions
         self._ahead = LookAhead(models, rack)
@@ -116,15 +117,11 @@ class Desk:
         if state.running:  # a new question takes the place of the one on its way
             state.running.halt.set()
         state.context = context.strip()[:LONGEST_CONTEXT]
-        history = state.history()
         whole = self._whole(key)
-        exchange = Exchange(len(state.exchanges), key, whole, text, _regions(regions, whole), state.context or None)
-        state.exchanges.append(exchange)
-
-        def question(views: tuple[View, ...]) -> Question:
-            return Question(text, views, exchange.context, history=history)
-
-        work.answer(exchange, self.models, self.rack, question)
+        exchange = Exchange(
+            len(state.exchanges), key, whole, text, regions_of(regions, whole), state.context or None, state.history()
+        )
+        self._answer(state, exchange)
         yield "", self._conversation(key, state)
         for update in self._stream(key, state, exchange, request):
             yield gr.skip(), update
@@ -134,6 +131,51 @@ class Desk:
     ) -> Iterator[tuple[Update, Update]]:
         """One of the questions that the empty page offers."""
         yield from self.ask(str(event._data.get("text", "")), context, seen, request)
+
+    def _answer(self, state: SlideState, exchange: Exchange) -> None:
+        state.exchanges.append(exchange)
+
+        def question(views: tuple[View, ...]) -> Question:
+            return Question(exchange.question, views, exchange.context, history=exchange.history)
+
+        work.answer(exchange, self.models, self.rack, question)
+
+    def again(self, event: gr.EventData, request: gr.Request) -> Iterator[Update]:
+        """The same findings in other words, below the answer; which is better is a vote."""
+        key, state, first = self._voted(event, request)
+        if key is None or state is None or first is None or state.running or first.again is not None:
+            yield gr.skip()
+            return
+        number = len(state.exchanges)
+        exchange = Exchange(
+            number, key, self._whole(key), first.question, first.regions, first.context, first.history, first.number
+        )
+        self._answer(state, exchange)
+        yield self._conversation(key, state)
+        yield from self._stream(key, state, exchange, request)
+
+    def vote(self, event: gr.EventData, request: gr.Request) -> Update:
+        """Keeps whether an answer was useful, or better than the one it says in other words."""
+        key, state, exchange = self._voted(event, request)
+        useful = event._data.get("useful")
+        if key is None or state is None or exchange is None or not isinstance(useful, bool):
+            return gr.skip()
+        exchange.vote = "up" if useful else "down"
+        if exchange.again is None:
+            self.votes.thumb(exchange, useful)
+        else:
+            first = state.exchanges[exchange.again]
+            self.votes.prefer(*((exchange, first) if useful else (first, exchange)))
+        return self._conversation(key, state)
+
+    def _voted(self, event: gr.EventData, request: gr.Request) -> tuple[str | None, SlideState | None, Exchange | None]:
+        """The finished answer that an event names; nothing about what a browser sends is certain."""
+        key, number = event._data.get("slide"), event._data.get("number")
+        if not self.votes.kept or key not in self.rack or not isinstance(number, int):
+            return None, None, None
+        state = self.session(request).on(str(key))
+        found = state.exchanges[number] if 0 <= number < len(state.exchanges) else None
+        return str(key), state, found if found is not None and found.answer is not None else None
 
     def halt(self, seen: Any, request: gr.Request) -> None:
         """Stops the answer on its way; the engine looks at the flag at every token and field."""
@@ -160,6 +202,7 @@ class Desk:
             },
             live=running.as_props() if running else {},  # None would not be sent
             ready=self.models.ready,
+            votes=self.votes.kept,
         )
 
     # What the viewer tells -------------------------------------------------------------------------------------
@@ -170,7 +213,7 @@ class Desk:
         key, regions = self._seen(seen, session)
         if key is not None:
             state = session.on(key)
-            state.regions = _regions(regions, self._whole(key))
+            state.regions = regions_of(regions, self._whole(key))
             if not state.running:
                 self._ahead.look(request.session_hash or "", key, state.regions, state.context or None)
 
@@ -290,7 +333,7 @@ class Desk:
 
     def _views(self, key: str, regions: Any) -> tuple[View, ...]:
         slide = self.rack.slide(key)
-        return tuple(View(slide, region) for region in _regions(regions, slide.bounds)) or (View(slide),)
+        return tuple(View(slide, region) for region in regions_of(regions, slide.bounds)) or (View(slide),)
 
     def _download(self, key: str, state: SlideState) -> Update:
         return gr.update(link=f"report/{key}.md", visible=bool(state.report))
@@ -326,6 +369,8 @@ class Desk:
         page.conversation.example(
             self.example, [page.context, page.viewer], [page.question, page.conversation], **stream
         )
+        page.conversation.again(self.again, None, page.conversation, **stream)
+        page.conversation.vote(self.vote, None, page.conversation, **light)
         page.stop.click(self.halt, page.viewer, None, **light)
         page.viewer.halt(self.halt, page.viewer, None, **light)
         page.viewer.region(self.region, page.viewer, None, trigger_mode="always_last", **light)
@@ -344,17 +389,3 @@ class Desk:
             paper = page.papers[name]
             paper.start.click(handler, inputs, {paper.text, paper.stop} | more, **quiet)
             paper.stop.click(self.stop_draft(name), None, None, **light)
-
-
-def _regions(boxes: Any, whole: Region) -> tuple[Region, ...]:
-    """Boxes from a browser as regions inside the slide; what is none is left out."""
-    regions: list[Region] = []
-    for box in boxes if isinstance(boxes, Sequence) else ():
-        try:
-            x, y, width, height = (int(number) for number in box)
-            region = Region(x, y, width, height).intersect(whole)
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if region is not None:
-            regions.append(region)
-    return tuple(regions[:MOST_REGIONS])

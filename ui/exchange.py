@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from copilot.answer import Answer, Checked, Claim, Done, Event, Found, Looking, Saying, Turn
 from slides import Evidence, Region
@@ -22,6 +22,12 @@ class Exchange:
     number : its place in the slide's conversation, from 0
     slide, whole : key and extent of the slide asked about
     regions : boxes asked about, level-0 pixels; none means the whole slide
+    history : the conversation before, as the question took it along
+    again : number of the exchange that this one says in other words, None for a question of its own
+
+    Attributes
+    ----------
+    vote : what the person thinks of it: "up", "down", or None
     """
 
     def __init__(
@@ -32,8 +38,13 @@ class Exchange:
         question: str,
         regions: Sequence[Region] = (),
         context: str | None = None,
+        history: Sequence[Turn] = (),
+        again: int | None = None,
     ) -> None:
         self.number = number
+        self.history = tuple(history)
+        self.again = again
+        self.vote: Literal["up", "down"] | None = None
         self.slide = slide
         self.question = question
         self.regions = tuple(regions)
@@ -95,8 +106,8 @@ class Exchange:
         return self._answer
 
     def turn(self) -> Turn | None:
-        """The exchange as later questions remember it; None without an answer."""
-        return None if self._answer is None else Turn(self.question, self._answer.text)
+        """The exchange as later questions remember it; None without an answer, or for the same in other words."""
+        return None if self._answer is None or self.again is not None else Turn(self.question, self._answer.text)
 
     def as_props(self) -> dict[str, Any]:
         """Plain types for the page. Every text in it is data: the page sets it as text, never as markup."""
@@ -105,6 +116,8 @@ class Exchange:
             order = sorted(self._evidence)
             return {
                 "number": self.number,
+                "again": self.again,
+                "vote": self.vote,
                 "slide": self.slide,
                 "question": self.question,
                 "context": self.context,

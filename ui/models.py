@@ -28,8 +28,8 @@ class Draft(Protocol):
 class Engine(Protocol):
     """What the desk uses of `copilot.Copilot`."""
 
-    def ask(self, question: Question, *, halted: Callable[[], bool]) -> Iterator[Event]:
-        """The events of an answer."""
+    def ask(self, question: Question, *, halted: Callable[[], bool], otherwise: bool = False) -> Iterator[Event]:
+        """The events of an answer; `otherwise` in other words than usual."""
         ...
 
     def observe(

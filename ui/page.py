@@ -73,11 +73,12 @@ class Page:
         self.conversation = gr.HTML(
             html_template=_template("conversation"),
             apply_default_css=False,
-            js_on_load=_module("conversation", "example"),
+            js_on_load=_module("conversation", "example", "vote", "again"),
             elem_id="conversation",
             turns=None,
             live={},
             ready=False,
+            votes=False,
         )
         with gr.Column(elem_id="composer"):
             self.context = _line(

@@ -27,7 +27,8 @@ def _answer(exchange: Exchange, models: Models, rack: Rack, question: Callable[[
         slide = rack.slide(exchange.slide)
         views = tuple(View(slide, region) for region in exchange.regions) or (View(slide),)
         with models.turn(lambda why: exchange.take(Looking(why)), exchange.halt.is_set) as engine:
-            for event in engine.ask(question(views), halted=exchange.halt.is_set):
+            otherwise = exchange.again is not None
+            for event in engine.ask(question(views), halted=exchange.halt.is_set, otherwise=otherwise):
                 exchange.take(event)
         if not exchange.over:
             exchange.fail("The answer broke off before its end; ask again.")

@@ -88,8 +88,9 @@ def _said_before(exchanges: Sequence[Exchange], number: int) -> Iterator[str]:
 def read_votes(path: Path, speller: Speller) -> list[Pair]:
     """Pairs of a file of JSON lines, one vote each.
 
-    A line holds `question`, `chosen` and `rejected`, and may hold `facts` (the findings as they were put) and
-    `history` (earlier question and answer in turn). Two thumbs make a line when they are on answers to one prompt.
+    A line holds `question`, and may hold `facts` (the findings as they were put) and `history` (earlier question and
+    answer in turn). A preference holds `chosen` and `rejected`. A thumb holds `answer` and `useful`; an answer found
+    useful and one found not useful to the same prompt make a pair, the last thumb about an answer counts.
 
     Raises
     ------
@@ -99,16 +100,31 @@ def read_votes(path: Path, speller: Speller) -> list[Pair]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path.name or path}: name a JSON Lines file of votes in UTF-8") from error
-    found = []
+    preferred, thumbs = list[Pair](), dict[str, dict[str, bool]]()
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(_vote(json.loads(line), speller))
+                row = json.loads(line)
+                if "useful" in row:
+                    prompt = {name: row.get(name, []) for name in ("question", "facts", "history")}
+                    _vote(prompt | {"chosen": row["answer"], "rejected": ""}, speller)  # refused here if malformed
+                    thumbs.setdefault(json.dumps(prompt), {})[str(row["answer"])] = bool(row["useful"])
+                else:
+                    preferred.append(_vote(row, speller))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UsageError(
-                    f"line {number} of {path.name} is no vote: it needs question, chosen and rejected"
+                    f"line {number} of {path.name} is no vote: it needs question, and chosen and rejected, or answer "
+                    "and useful"
                 ) from error
-    return found
+    return preferred + [_vote(row, speller) for row in _opposed(thumbs)]
+
+
+def _opposed(thumbs: dict[str, dict[str, bool]]) -> Iterator[dict[str, Any]]:
+    """A preference for each useful answer over each that was not, of one prompt."""
+    for prompt, answers in thumbs.items():
+        for chosen in (answer for answer, useful in answers.items() if useful):
+            for rejected in (answer for answer, useful in answers.items() if not useful):
+                yield json.loads(prompt) | {"chosen": chosen, "rejected": rejected}
 
 
 def _vote(row: dict[str, Any], speller: Speller) -> Pair:

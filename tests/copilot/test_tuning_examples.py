@@ -222,6 +222,14 @@ def test_votes_of_the_desk_become_pairs(speller: Speller, tmp_path: Path) -> Non
     assert first.right.reply == speller.reply("Colon.")
     assert first.wrong.reply == speller.reply("Lung.")
     assert len(second.right.prompt) > len(first.right.prompt)
+    thumbs = [
+        {"question": "Which organ?", "answer": text, "useful": good} for text, good in (("A.", True), ("B.", True))
+    ]
+    file.write_text("".join(json.dumps(thumb) + "\n" for thumb in thumbs))
+    assert read_votes(file, speller) == []
+    file.write_text("".join(json.dumps(thumb) + "\n" for thumb in [*thumbs, {**thumbs[1], "useful": False}]))
+    (pair,) = read_votes(file, speller)
+    assert (pair.right.reply, pair.wrong.reply) == (speller.reply("A."), speller.reply("B."))
     file.write_text(json.dumps({"question": "Which organ?", "chosen": "Colon."}) + "\n")
     with pytest.raises(UsageError, match="line 1 of votes"):
         read_votes(file, speller)

@@ -66,7 +66,7 @@ class ScriptedEngine:
         region = view.region or view.slide.bounds
         return Observation(view.slide.name, region, view.slide.mpp, (), 0, 0, usable=True)
 
-    def ask(self, question: Question, *, halted: Callable[[], bool]) -> Iterator[Event]:
+    def ask(self, question: Question, *, halted: Callable[[], bool], otherwise: bool = False) -> Iterator[Event]:
         self.asked.append(question)
         view = question.views[0]
         evidence = _evidence(view)
@@ -75,7 +75,7 @@ class ScriptedEngine:
             yield Looking("Looking at the tissue", done, 4)
         for index, item in enumerate(evidence):
             yield Found(index, item)
-        place = "box" if view.region else "whole slide"
+        place = ("box" if view.region else "whole slide") + (" once more" if otherwise else "")
         script = [
             Claim(f"The {place} shows glandular tissue, most like colon (0.91).", "supported", (0,)),
             Claim("Nuclei are dense, about 4,210 per mm².", "supported", (1,)),

@@ -116,7 +116,7 @@ def test_a_stop_ends_the_engine_within_one_word(rack: Rack) -> None:
 
 def test_a_failing_engine_is_one_line_and_tells_no_path(rack: Rack, capsys: pytest.CaptureFixture[str]) -> None:
     class Failing(ScriptedEngine):
-        def ask(self, question: Question, *, halted: object) -> object:  # type: ignore[override]
+        def ask(self, question: Question, **how: object) -> object:  # type: ignore[override]
             raise RuntimeError("/home/someone/secret.svs")
 
     exchange = _answered(rack, Failing())

@@ -57,12 +57,26 @@ export function mount({element, trigger, props, watch}) {
       exchange.over ? figures(exchange, letter) : null,
       references(exchange),
       exchange.over ? struck(exchange) : null,
-      exchange.over ? copy(exchange) : null);
+      exchange.over ? el("div", {class: "foot"}, copy(exchange), ...judging(exchange)) : null);
+  }
+
+  // What a person thinks of the answer; the server keeps it on this machine.
+  function judging(exchange) {
+    if (!props.votes || exchange.error || exchange.stopped || !exchange.sentences.length) return [];
+    const say = (useful, text) => el("button", {type: "button", class: "judge", "aria-pressed": String(exchange.vote === (useful ? "up" : "down")),
+      onclick: () => trigger("vote", {slide: exchange.slide, number: exchange.number, useful})}, text);
+    const told = all().some((other) => other.again === exchange.number);
+    const otherwise = el("button", {type: "button", class: "judge",
+      onclick: () => trigger("again", {slide: exchange.slide, number: exchange.number})}, "Say it differently");
+    return exchange.again === null
+      ? [say(true, "Useful"), say(false, "Not useful"), told ? null : otherwise]
+      : [say(true, "Better than before"), say(false, "Worse")];
   }
 
   function article(exchange) {
     const node = el("article", {class: "exchange", "data-number": exchange.number},
-      el("p", {class: "question"}, exchange.question), about(exchange), answer(exchange));
+      el("p", {class: "question"}, exchange.question),
+      exchange.again === null ? about(exchange) : el("p", {class: "about"}, "the same findings in other words"), answer(exchange));
     node.addEventListener("click", (event) => {
       const button = event.target.closest(".letter");
       if (!button) return;
@@ -109,7 +123,7 @@ export function mount({element, trigger, props, watch}) {
     const last = exchanges.at(-1);
     const fresh = last && !nodes.has(last.number);
     for (const exchange of exchanges) {
-      const text = JSON.stringify(exchange);
+      const text = JSON.stringify([exchange, props.votes, exchanges.some((other) => other.again === exchange.number)]);
       const known = nodes.get(exchange.number);
       if (known?.text === text) continue;
       const node = article(exchange);
@@ -172,7 +186,7 @@ export function mount({element, trigger, props, watch}) {
 
   element.querySelector(".examples").append(...QUESTIONS.map((question) => el("button",
     {type: "button", onclick: () => trigger("example", {text: question})}, question)));
-  watch(["turns", "live"], render);
+  watch(["turns", "live", "votes"], render);
   const ready = () => { element.querySelector(".loading").hidden = props.ready; };
   watch("ready", ready);
   ready();
