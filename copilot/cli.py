@@ -20,6 +20,8 @@ from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.pretrain import pretrain
 from .commands.selftest import selftest
+from .commands.train_slide import train_slide
+from .commands.triage import audit_triage, calibrate_triage, triage
 from .commands.tune import tune
 from .process import prepare_process
 
@@ -245,20 +247,6 @@ def report(
 
 
 @app.command()
-def triage(
-    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", show_default=False)],
-    as_json: AsJson = False,
-) -> None:
-    """A ranked worklist, worst first; it releases nothing."""
-    if not slides:
-        raise UsageError("name at least one slide")
-    copilot = _load("embedded", "embedded")
-    worklist = copilot.triage(slides, progress=_progress)
-    _progress("")
-    _print_json(worklist.as_json()) if as_json else typer.echo(worklist.markdown())
-
-
-@app.command()
 def doctor(
     prepare: Annotated[bool, typer.Option(help="Also convert the language model, once.")] = False,
     as_json: AsJson = False,
@@ -394,6 +382,10 @@ app.command()(pretrain)
 app.command()(tune)
 app.command()(selftest)
 app.command("build-data")(build_data)
+app.command("train-slide")(train_slide)
+app.command()(triage)
+app.command()(calibrate_triage)
+app.command()(audit_triage)
 
 if __name__ == "__main__":
     main()

@@ -1,24 +1,19 @@
-"""Slides in the order in which they should be read: what cannot be scored, then the worst. None is released."""
+"""Slides in the order in which they should be read: what cannot be scored, then the worst; and what is released."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from slides import Finding
 from vision_encoder.observation import Observation
 
 from ..quoting import quoted
-from .certificate import positives_needed
+from .exact import positives_needed
+from .scorer import Sight, sight_of
 
 Group = Literal["cannot be scored: read first", "scored"]
-SERIOUS = ("malignant", "pre-malignant")
 SENSITIVITY, CONFIDENCE = 0.90, 0.95
-# An abstention for one of these reasons leaves the probabilities calibrated: the order by them still means something.
-UNSETTLED = ("does not settle it", "too seldom on held-out cases", "it speaks from")
-LEAST_TISSUE = 0.001
-"""Share of tissue below which a slide is as good as empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +21,8 @@ class Row:
     """One slide of the worklist.
 
     `score` is the calibrated probability that what was seen is malignant or pre-malignant, None where it
-    cannot be had; `alternatives` is the 90 % set of the kind of process.
+    cannot be had; `alternatives` is the 90 % set of the kind of process. `released` only under a valid certificate;
+    `drawn` for one that would be, and is sampled back for review. `case` is the case's pseudonym, where there is one.
     """
 
     slide: str
@@ -36,15 +32,20 @@ class Row:
     reason: str
     evidence: tuple[str, ...]
     not_seen: tuple[str, ...]
+    released: bool = False
+    drawn: bool = False
+    case: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain types only."""
         return {
             "slide": self.slide,
+            "case": self.case,
             "group": self.group,
             "score": None if self.score is None else round(self.score, 4),
             "set": list(self.alternatives),
-            "released": False,
+            "released": self.released,
+            "audit": self.drawn,
             "reason": self.reason,
             "evidence": list(self.evidence),
             "not_seen": list(self.not_seen),
@@ -53,18 +54,31 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Worklist:
-    """The rows in reading order and the statement that goes with them."""
+    """The rows in reading order and the statement that goes with them.
+
+    `certificate` is the summary of the one that was given, with `valid` and, where it is not, `refused`.
+    """
 
     rows: tuple[Row, ...]
+    certificate: Mapping[str, Any] | None = field(default=None)
 
     @property
     def statement(self) -> str:
-        """What the order is worth."""
+        """What the order, and a release, is worth."""
+        if self.certificate is not None and self.certificate["valid"]:
+            released = sum(row.released for row in self.rows)
+            return (
+                f"{released} of {len(self.rows)} slides are released: {self.certificate['statement']}. That is all it "
+                f"says: of positive patients like those of {self.certificate['data']['name']} at least that share "
+                "stays on the list. Slides drawn for the audit are read like all others."
+            )
         needed = positives_needed(SENSITIVITY, CONFIDENCE)
+        why = "there is no certificate for this laboratory"
+        if self.certificate is not None:
+            why = f"the certificate is not valid here: {self.certificate['refused']}"
         return (
-            "This is an order of reading. No slide is released and every slide has to be read: there is no "
-            f"certificate for this laboratory. One for sensitivity {SENSITIVITY:.2f} at "
-            f"{100 * CONFIDENCE:.0f} % confidence "
+            f"This is an order of reading. No slide is released and every slide has to be read: {why}. "
+            f"One for sensitivity {SENSITIVITY:.2f} at {100 * CONFIDENCE:.0f} % confidence "
             f"(one-sided) needs at least {needed} positive cases of its own without a miss, "
             f"{positives_needed(SENSITIVITY, CONFIDENCE, 1)} with one miss. "
             "The order is as good as the classifier of the kind of process: see docs/model_cards/heads.md."
@@ -74,7 +88,7 @@ class Worklist:
         """Plain types only; `slides` in reading order."""
         return {
             "slides": [row.as_json() for row in self.rows],
-            "certificate": None,
+            "certificate": None if self.certificate is None else dict(self.certificate),
             "positives_needed": {
                 "sensitivity": SENSITIVITY,
                 "confidence": CONFIDENCE,
@@ -90,9 +104,10 @@ class Worklist:
         lines = []
         for place, row in enumerate(self.rows, 1):
             score = "cannot be scored: read first" if row.score is None else f"{row.score:.2f}"
+            mark = " (released)" if row.released else " (audit: read)" if row.drawn else ""
             cells = (
                 str(place),
-                quoted(row.slide),
+                quoted(row.slide) + mark,
                 score,
                 ", ".join(row.alternatives),
                 "; ".join(filter(None, (quoted(row.reason), *(quoted(e) for e in row.evidence)))),
@@ -103,70 +118,37 @@ class Worklist:
 
 
 def rank(observations: Sequence[Observation]) -> Worklist:
-    """One row a slide, in reading order.
+    """One row a slide, in reading order; nothing is released.
 
     First what cannot be scored (unreadable, no tissue, blurred, unlike the calibration tissue, outside the
     scope of the classifier), in the order given; then by score, highest first. A slide seen in several views
     is as bad as its worst one, and cannot be scored if one of them cannot.
     """
-    by_slide: dict[str, list[Observation]] = {}
+    by_slide: dict[str, list[Sight]] = {}
     for seen in observations:
-        by_slide.setdefault(seen.slide, []).append(seen)
-    rows = [_row(slide, views) for slide, views in by_slide.items()]
-    return Worklist(tuple(sorted(rows, key=lambda row: (row.score is not None, -(row.score or 0.0)))))
+        by_slide.setdefault(seen.slide, []).append(sight_of(seen))
+    rows = []
+    for sights in by_slide.values():
+        worst = min(sights, key=lambda sight: (sight.score is not None, -(sight.score or 0.0)))
+        not_seen = tuple(dict.fromkeys(note for sight in sights for note in sight.not_seen))
+        rows.append(row_of(worst, not_seen=not_seen))
+    return Worklist(in_order(rows))
 
 
-def _row(slide: str, views: Sequence[Observation]) -> Row:
-    unscored = [(view, reason) for view in views if (reason := _unscorable(view)) is not None]
-    not_seen = tuple(dict.fromkeys(note for view in views for note in _not_seen(view)))
-    if unscored:
-        view, reason = unscored[0]
-        return Row(slide, "cannot be scored: read first", None, (), reason, _evidence(view), not_seen)
-    worst = max(views, key=_score)
-    finding = _category(worst)
-    assert finding is not None
-    why = ", ".join(f"{name} {share:.2f}" for name, share in finding.distribution if name in SERIOUS)
-    if finding.abstained:
-        why += f"; not classified: {(finding.reason or '').rstrip('.')}"
-    return Row(slide, "scored", _score(worst), finding.prediction_set, why, _evidence(worst), not_seen)
+def row_of(sight: Sight, *, not_seen: tuple[str, ...] | None = None, **more: Any) -> Row:
+    """The row of a slide; `more` are fields of `Row` that triage decides."""
+    return Row(
+        sight.slide,
+        "cannot be scored: read first" if sight.score is None else "scored",
+        sight.score,
+        sight.alternatives if sight.score is not None else (),
+        more.pop("reason", sight.why),
+        tuple(f"see {', '.join(str(edge) for edge in box)}" for box in sight.fields[:3]),
+        sight.not_seen if not_seen is None else not_seen,
+        **more,
+    )
 
 
-def _category(seen: Observation) -> Finding | None:
-    found = seen.find("category")
-    return found.finding if found else None
-
-
-def _score(seen: Observation) -> float:
-    finding = _category(seen)
-    return sum(share for name, share in finding.distribution if name in SERIOUS) if finding else 0.0
-
-
-def _unscorable(seen: Observation) -> str | None:
-    """Why a view has no score, in one clause; None when it has one."""
-    if not seen.usable:
-        return (seen.reason or "nothing in it can be read").rstrip(".")
-    tissue, focus = seen.find("tissue_share"), seen.find("focus")
-    if tissue is not None and tissue.finding.value is not None and tissue.finding.value < LEAST_TISSUE:
-        return "no tissue was found"
-    if focus is not None and focus.finding.label == "blurred":
-        return "the picture is out of focus"
-    finding = _category(seen)
-    if finding is None or not finding.distribution:
-        return "no calibrated class of process is available for it"
-    if finding.abstained and not any(words in (finding.reason or "") for words in UNSETTLED):
-        return (finding.reason or "the tissue is unlike what the classifier was calibrated on").rstrip(".")
-    return None
-
-
-def _evidence(seen: Observation) -> tuple[str, ...]:
-    found = seen.find("category")
-    if found is None:
-        return ()
-    places = [field.xywh for field in found.fields[:3]] or [found.region.xywh]
-    return tuple(f"see {', '.join(str(edge) for edge in place)}" for place in places)
-
-
-def _not_seen(seen: Observation) -> tuple[str, ...]:
-    unread = seen.fields_available - seen.fields_seen
-    first = (f"{unread} of {seen.fields_available} fields",) if unread > 0 else ()
-    return (*first, *seen.notes)
+def in_order(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """What cannot be scored in the order given, then by score, highest first."""
+    return tuple(sorted(rows, key=lambda row: (row.score is not None, -(row.score or 0.0))))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from copilot.triage.certificate import chance_of_at_most, positives_needed, sensitivity_lower_bound
+from copilot.triage.exact import chance_of_at_most, positives_needed, sensitivity_lower_bound
 from copilot.triage.worklist import Worklist, rank
 from slides import UsageError
 
