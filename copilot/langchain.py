@@ -30,10 +30,7 @@ import os
 os.environ["LANGSMITH_TRACING"] = "false"  # before langsmith reads them, and it reads them once
 os.environ["LANGCHAIN_TRACING_V2"] = "false"
 
-import base64
-import binascii
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -54,8 +51,7 @@ from .engine import Copilot
 from .language.lettered import TOP, Lettered
 from .language.model import Message
 from .requests import checked_mpp, inside, parse_options, parse_region
-
-_LARGEST_PICTURE = 64 << 20  # bytes of a picture inside a message
+from .uploads import data_uri, unpacked
 
 
 class CopilotChatModel(BaseChatModel):
@@ -249,32 +245,17 @@ def _view(block: Mapping[str, Any], stack: ExitStack) -> View:
 def _path(block: Mapping[str, Any], stack: ExitStack) -> Path:
     """Where the slide or picture of a block lies; a picture inside the message is put into a folder that goes."""
     if block.get("base64"):
-        return _unpacked(str(block["base64"]), stack)
+        return unpacked(str(block["base64"]), stack)
     given = block.get("path") or block.get("image_url") or block.get("url")
     address = str(given.get("url", "") if isinstance(given, Mapping) else given or "")
     if address.startswith("data:"):
-        head, _, data = address.partition(",")
-        if not head.endswith(";base64"):
-            raise UsageError("a data: URI of a picture must be base64")
-        return _unpacked(data, stack)
+        return data_uri(address, stack)
     parts = urlsplit(address)
     if parts.scheme == "file":
         return Path(unquote(parts.path))
     if not address or "://" in address:
         raise UsageError("a picture must be a path, a file: address or a data: URI: nothing is fetched from a network")
     return Path(address)
-
-
-def _unpacked(data: str, stack: ExitStack) -> Path:
-    if len(data) > _LARGEST_PICTURE * 4 // 3:
-        raise UsageError(f"a picture inside a message may hold {_LARGEST_PICTURE >> 20} MB: give its path instead")
-    try:
-        content = base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        raise UsageError("the picture in the message is not base64") from None
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pathcopilot-"))) / "picture"
-    path.write_bytes(content)
-    return path
 
 
 def _finished(events: Iterator[Event]) -> Answer:

@@ -23,6 +23,7 @@ from slides import SetupError, SlideNotFound, UsageError  # noqa: E402
 
 from .desk import Desk  # noqa: E402
 from .models import Engine, Models  # noqa: E402
+from .openai_api import openai_routes  # noqa: E402
 from .openseadragon import wrong_files  # noqa: E402
 from .pictures import picture_routes  # noqa: E402
 from .rack import Rack  # noqa: E402
@@ -48,6 +49,7 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path], vo
     app.state.models, app.state.rack = models, rack
     app.mount("/desk", _Static(directory=STATIC), name="desk")
     app.include_router(picture_routes(rack))
+    app.include_router(openai_routes(models, rack))
 
     @app.get("/report/{key}.md")
     def report(key: str, request: Request) -> Response:
