@@ -18,6 +18,7 @@ from .commands.build_data import build_data
 from .commands.embed import embed
 from .commands.index import index as make_index
 from .commands.index import similar
+from .commands.mcp import mcp
 from .commands.pretrain import pretrain
 from .commands.selftest import selftest
 from .commands.train_slide import train_slide
@@ -382,6 +383,7 @@ app.command()(pretrain)
 app.command()(tune)
 app.command()(selftest)
 app.command("build-data")(build_data)
+app.command()(mcp)
 app.command("train-slide")(train_slide)
 app.command()(triage)
 app.command()(calibrate_triage)
