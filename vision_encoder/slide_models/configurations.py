@@ -71,7 +71,7 @@ def configured(name: str, dimension: int, tasks: Sequence[Task], **sizes: Any) -
     UsageError : no such configuration, tasks that do not fit it, or a size that a shape does not have
     """
     if name not in CONFIGURATIONS:
-        raise UsageError(f"no slide model '{name}': use {', '.join(CONFIGURATIONS)}, mean, statistics or max")
+        raise UsageError(f"no slide model '{name}': use {', '.join(CONFIGURATIONS)}, mean, max, spread or statistics")
     try:
         return CONFIGURATIONS[name](dimension, tasks, **sizes)
     except TypeError as error:

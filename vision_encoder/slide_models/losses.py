@@ -25,7 +25,7 @@ def training_loss(
     labels : class number (b,) by task, `UNKNOWN` where the bag does not teach it
     """
     shape = model.shape
-    total = torch.zeros(())
+    total = next(iter(readings.values())).logits.sum() * 0.0  # a batch may hold no label at all
     weights = sum(task.weight for task in shape.tasks)
     for task in shape.tasks:
         reading, truth = readings[task.name], labels[task.name]
