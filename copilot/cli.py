@@ -21,6 +21,7 @@ from .commands.index import similar
 from .commands.mcp import mcp
 from .commands.pretrain import pretrain
 from .commands.selftest import selftest
+from .commands.teach import teach
 from .commands.train_slide import train_slide
 from .commands.triage import audit_triage, calibrate_triage, triage
 from .commands.tune import tune
@@ -384,6 +385,7 @@ app.command()(tune)
 app.command()(selftest)
 app.command("build-data")(build_data)
 app.command()(mcp)
+app.command()(teach)
 app.command("train-slide")(train_slide)
 app.command()(triage)
 app.command()(calibrate_triage)
