@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles  # noqa: E402
 
 from slides import SetupError, SlideNotFound, UsageError  # noqa: E402
 
+from .cases import Triage, open_triage  # noqa: E402
 from .desk import Desk  # noqa: E402
 from .models import Engine, Models  # noqa: E402
 from .openai_api import openai_routes  # noqa: E402
@@ -32,13 +33,19 @@ from .theme import desk_theme  # noqa: E402
 from .votes import FILE as VOTES  # noqa: E402
 from .votes import Votes  # noqa: E402
 
-HEAD = "".join(f'<link rel="stylesheet" href="desk/{name}.css">' for name in ("desk", "viewer", "conversation"))
+STYLES = ("desk", "viewer", "conversation", "worklist")
+HEAD = "".join(f'<link rel="stylesheet" href="desk/{name}.css">' for name in STYLES)
 
 
-def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path], votes: Votes | None = None) -> FastAPI:
+def build_app(
+    copilot: Engine | Callable[[], Engine],
+    slides: Sequence[Path],
+    votes: Votes | None = None,
+    triage: Triage | None = None,
+) -> FastAPI:
     """The desk for an engine, or for what makes one (it is then loaded in the background), and some slides.
 
-    Without `votes` the page asks for none.
+    Without `votes` the page asks for none; without `triage` its worklist ranks, and keeps and releases nothing.
 
     Raises `SetupError` when the viewer's files were not brought at set-up.
     """
@@ -66,7 +73,7 @@ def build_app(copilot: Engine | Callable[[], Engine], slides: Sequence[Path], vo
     app.add_middleware(Guard)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
-        Desk(rack, models, sessions, votes).blocks(),
+        Desk(rack, models, sessions, votes, (triage or Triage()).cases(rack)).blocks(),
         path="/",
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         run_history=False,
@@ -91,11 +98,15 @@ def serve(
     language: str = "embedded",
     encoder: str = "embedded",
     heads: Sequence[Path] = (),
+    certificate: Path | None = None,
+    patients: Path | None = None,
+    store: str | None = None,
 ) -> None:
     """Serves the desk on 127.0.0.1 until it is interrupted; models load once the page can be opened.
 
-    Raises `SlideNotFound` for a path that is not there, `UsageError` when the port is taken or a head of `heads`
-    (HEAD.json of `pathcopilot adapt`) is missing.
+    `certificate`, `patients` and `store` are the worklist's, as for `pathcopilot triage`. Raises `SlideNotFound` for a
+    path that is not there, `UsageError` when the port is taken or a file that was named is missing or is none of its
+    kind, `SetupError` when the case store cannot be used.
     """
     for path in slides:
         if not path.exists():
@@ -112,7 +123,7 @@ def serve(
 
     from copilot.store.place import data_folder
 
-    app = build_app(load, slides, Votes(data_folder() / VOTES))
+    app = build_app(load, slides, Votes(data_folder() / VOTES), open_triage(store, certificate, patients))
 
     def opened() -> None:
         threading.Thread(target=app.state.rack.warm, name="first slide", daemon=True).start()

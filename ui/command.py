@@ -21,11 +21,32 @@ def serve(
     language: Language = "embedded",
     encoder: Encoder = "embedded",
     head: OwnHeads = None,
+    certificate: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="CERTIFICATE.json", help="Lets the worklist release, as for triage."),
+    ] = None,
+    patients: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.csv", help="path,patient: which slides belong together."),
+    ] = None,
+    store: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE|URL", help="Case store; else PATHCOPILOT_STORE, else the user's own."),
+    ] = None,
 ) -> None:
     """Open the desk on 127.0.0.1."""
     from .app import serve as open_desk
 
-    open_desk(slides or [], port=port, language=language, encoder=encoder, heads=head or [])
+    open_desk(
+        slides or [],
+        port=port,
+        language=language,
+        encoder=encoder,
+        heads=head or [],
+        certificate=certificate,
+        patients=patients,
+        store=store,
+    )
 
 
 def main() -> NoReturn:

@@ -13,12 +13,14 @@ from slides import PathcopilotError, Region
 from . import work
 from .ahead import LookAhead
 from .boxes import regions_of
+from .cases import Cases
 from .exchange import Exchange
 from .models import Draft, Engine, Models
 from .page import EMPTY, LONGEST_CONTEXT, LONGEST_QUESTION, Page
 from .rack import Rack
 from .session import COOKIE, SHOWN_TURNS, Session, Sessions, SlideState
 from .votes import Votes
+from .worklist import WorklistPage
 
 Update = Any
 """What Gradio takes as news of one component."""
@@ -29,8 +31,11 @@ Progress = Callable[[str], None]
 class Desk:
     """Handlers of the page; every one finds its state by the session's cookie and the slide's key."""
 
-    def __init__(self, rack: Rack, models: Models, sessions: Sessions, votes: Votes | None = None) -> None:
+    def __init__(
+        self, rack: Rack, models: Models, sessions: Sessions, votes: Votes | None = None, cases: Cases | None = None
+    ) -> None:
         self.rack = rack
+        self.worklist = WorklistPage(cases or Cases(rack))
         self.votes = votes or Votes(None)
         self.models = models
         self.sessions = sessions
@@ -50,6 +55,8 @@ class Desk:
     def restore(self, request: gr.Request) -> Iterator[dict[Any, Update]]:
         """Everything as it was, for a page that has just been loaded."""
         yield from self._show(self.session(request), request)
+        if self.worklist.recalled():
+            yield {self.page.cases: self.worklist.shown()}
 
     def open(self, event: gr.EventData, request: gr.Request) -> Iterator[dict[Any, Update]]:
         """Another slide, with its own conversation, boxes and drafts."""
@@ -66,6 +73,7 @@ class Desk:
         page: dict[Any, Update] = {
             self.page.case: gr.update(slides={"names": names, "current": key}),
             self.page.papers["worklist"].text: session.worklist or EMPTY["worklist"],
+            self.page.cases: self.worklist.shown(),
         }
         if key is None:
             nothing = {self.page.viewer: gr.update(shown={"slide": None, "regions": []})}
@@ -294,13 +302,10 @@ class Desk:
         """Every open slide, ranked by how soon it should be read."""
         session = self.session(request)
 
-        def make(engine: Engine, progress: Progress) -> Draft:
-            return engine.triage(self.rack.paths, progress=progress)
-
         def keep(markdown: str) -> None:
             session.worklist = markdown
 
-        yield from self._draft("worklist", None, session, make, keep, request)
+        yield from self._draft("worklist", None, session, self.worklist.cases.rank, keep, request)
 
     def _draft(
         self,
@@ -319,7 +324,8 @@ class Desk:
         for text, over in drafting.follow():
             if drafting.key not in (None, self._watching.get(request.session_hash)):
                 return  # the page shows another slide by now; the draft is kept with its own
-            yield {paper.text: text, paper.stop: gr.update(visible=not over)}
+            ranked = {self.page.cases: self.worklist.shown()} if over and name == "worklist" else {}
+            yield {paper.text: text, paper.stop: gr.update(visible=not over)} | ranked
 
     def stop_draft(self, name: str) -> Callable[[gr.Request], None]:
         """The handler of a draft's Stop."""
@@ -358,7 +364,7 @@ class Desk:
         page = self.page
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         light = quiet | {"queue": False}
-        shown = {page.viewer, page.case, page.conversation, page.context, page.candidates, page.download}
+        shown = {page.viewer, page.case, page.conversation, page.context, page.candidates, page.download, page.cases}
         shown |= {part for paper in page.papers.values() for part in (paper.text, paper.stop)}
         stream = quiet | {"concurrency_limit": None, "trigger_mode": "multiple"}
         blocks.load(self.restore, None, shown, **stream)
@@ -376,6 +382,7 @@ class Desk:
         page.viewer.region(self.region, page.viewer, None, trigger_mode="always_last", **light)
         page.viewer.statescale(self.scale, None, page.viewer, **light)
         page.context.blur(self.remember_context, [page.context, page.viewer], None, **light)
+        self.worklist.listen(page.cases, light)
         self._listen_to_drafts(quiet, light)
 
     def _listen_to_drafts(self, quiet: dict[str, Any], light: dict[str, Any]) -> None:
@@ -384,7 +391,7 @@ class Desk:
         for name, handler, inputs, more in (
             ("tests", self.suggest, [page.candidates, *asked], set()),
             ("report", self.draft_report, asked, {page.download}),
-            ("worklist", self.rank, None, set()),
+            ("worklist", self.rank, None, {page.cases}),
         ):
             paper = page.papers[name]
             paper.start.click(handler, inputs, {paper.text, paper.stop} | more, **quiet)

@@ -7,7 +7,6 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 from copilot.answer import Event, Looking, Question, View
@@ -46,10 +45,6 @@ class Engine(Protocol):
 
     def report(self, views: Sequence[View], *, context: str | None, progress: Callable[[str], None]) -> Draft:
         """A structured draft."""
-        ...
-
-    def triage(self, paths: Sequence[Path], *, progress: Callable[[str], None]) -> Draft:
-        """A ranked worklist."""
         ...
 
 

@@ -21,7 +21,7 @@ RESEARCH_USE = "For research and teaching only; not a medical device, not for di
 EMPTY = {
     "tests": "Which stains and tests would separate the candidates, and the result to expect of each.",
     "report": "A draft whose every line names its finding, or says that it was not assessed.",
-    "worklist": "The open slides in the order in which they should be read.",
+    "worklist": "The open slides in the order in which they should be read, and what a certificate releases.",
 }
 """What a draft's page says before there is one."""
 _OPENSEADRAGON = '<script src="desk/openseadragon/openseadragon.min.js"></script>'
@@ -67,6 +67,13 @@ class Page:
                         self._draft_tab("report", "Draft report")
                     with gr.Tab("Worklist", elem_id="tab-worklist"):
                         self._draft_tab("worklist", "Rank open slides")
+                        self.cases = gr.HTML(
+                            html_template=_template("worklist"),
+                            apply_default_css=False,
+                            js_on_load=_module("worklist", "recall", "signout"),
+                            elem_id="cases",
+                            shown=None,
+                        )
                 gr.HTML(f"<p>{RESEARCH_USE}</p>", apply_default_css=False, elem_id="research-use")
 
     def _ask_tab(self) -> None:

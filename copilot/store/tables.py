@@ -123,4 +123,5 @@ audit = Table(
     Column("details", Text, nullable=False),
     Column("previous", _HASH, nullable=False),
     Column("hash", _HASH, nullable=False),
+    Index("entries_of_a_subject", "subject", "number"),
 )

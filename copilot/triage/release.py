@@ -154,7 +154,7 @@ def _kept(
     """
     rows = []
     for decision in decisions:
-        fresh = [_slide_record(store, sight, certificate) for sight in decision.sights]
+        fresh = _once([_slide_record(store, sight, certificate) for sight in decision.sights])
         before = _earlier(store, decision.case, decision.sights)
         if not before and not any(sight.fingerprint for sight in decision.sights):
             continue
@@ -172,6 +172,11 @@ def _kept(
         )
     stands = {row.case: row for row in store.place(rows, actor)}
     return [_as_it_stands(decision, stands.get(decision.case)) for decision in decisions]
+
+
+def _once(slides: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Slides without the copies of one content."""
+    return list({slide["hash"] or slide["file"]: slide for slide in slides}.values())
 
 
 def _as_it_stands(decision: Decision, row: Placed | None) -> Decision:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from copilot.answer import (
     Answer,
@@ -62,7 +61,7 @@ class ScriptedEngine:
         self.looked.append((view.slide.name, view.region, context))
         yield Looking("Looking at the tissue", 0, 4)
         while self.hold == -1 and not halted() and not self.go.wait(0.01):
-            pass
+            yield Looking("Looking at the tissue", 0, 4)
         region = view.region or view.slide.bounds
         return Observation(view.slide.name, region, view.slide.mpp, (), 0, 0, usable=True)
 
@@ -114,10 +113,6 @@ class ScriptedEngine:
     def report(self, views: Sequence[View], *, context: str | None, progress: Callable[[str], None]) -> Paper:
         self._work(progress)
         return Paper(f"# Report draft\n\n- Specimen: {views[0].slide.name}\n- Context: {context or 'not stated'}\n")
-
-    def triage(self, paths: Sequence[Path], *, progress: Callable[[str], None]) -> Paper:
-        self._work(progress)
-        return Paper("# Worklist\n\n" + "\n".join(f"1. {path.name}" for path in paths))
 
     def _work(self, progress: Callable[[str], None]) -> None:
         for done in range(5):

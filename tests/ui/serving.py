@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from ui.app import build_app
+from ui.cases import Triage
 from ui.models import Engine
 from ui.votes import Votes
 
@@ -32,13 +33,15 @@ LOADED = "window.pathcopilot?.viewer.world.getItemAt(0)?.getFullyLoaded()"
 
 
 @contextmanager
-def served(engine: Engine, slides: list[Path], votes: Votes | None = None) -> Iterator[str]:
+def served(
+    engine: Engine, slides: list[Path], votes: Votes | None = None, triage: Triage | None = None
+) -> Iterator[str]:
     """The address of a desk with that engine and those slides."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = uvicorn.Config(
-        build_app(engine, slides, votes), host="127.0.0.1", port=port, log_level="critical", ws="none"
+        build_app(engine, slides, votes, triage), host="127.0.0.1", port=port, log_level="critical", ws="none"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -222,7 +222,8 @@ def test_drafts_stay_with_their_slide_and_the_report_can_be_saved(page: Any) -> 
     assert saved.value.suggested_filename == "report generated.md"
     page.get_by_role("tab", name="Worklist").click()
     page.locator("#worklist-start").click()
-    page.wait_for_function("document.querySelector('#worklist').innerText.includes('generated.tif')")
+    page.wait_for_function("document.querySelector('#cases').innerText.includes('generated.tif')")
+    assert "every one has to be read" in page.locator("#worklist").inner_text()
     page.get_by_role("tab", name="Report").click()
     page.locator("#case [aria-label='Next slide']").click()
     page.wait_for_function("!document.querySelector('#report').innerText.includes('Specimen')")
@@ -381,7 +382,7 @@ def test_a_draft_on_its_way_is_found_again_after_a_reload(page: Any, engine: Scr
 
 
 def test_a_draft_can_be_stopped(page: Any, engine: ScriptedEngine) -> None:
-    engine.hold = 0
+    engine.hold = -1
     page.get_by_role("tab", name="Worklist").click()
     page.locator("#worklist-start").click()
     page.locator("#worklist-stop").click()

@@ -51,11 +51,13 @@ def test_a_box_a_question_and_an_answer_that_points_at_the_tissue(page: Any) -> 
     assert page.locator("#conversation .failure").count() == 0
 
 
-def test_a_report_and_tests_and_a_worklist_are_drafted(page: Any) -> None:
+def test_a_report_and_tests_are_drafted_and_slides_ranked(page: Any) -> None:
+    page.get_by_role("tab", name="Worklist").click()
+    page.locator("#worklist-start").click()
+    page.locator("#cases .case .score").first.wait_for()
     for tab, button, drafted in (
         ("Tests", "#tests-start", "Ancillary tests"),
         ("Report", "#report-start", "Pathology report"),
-        ("Worklist", "#worklist-start", "Worklist"),
     ):
         page.get_by_role("tab", name=tab).click()
         page.locator(button).click()

@@ -176,7 +176,7 @@ def test_drafts_end_when_they_are_halted(rack: Rack) -> None:
     drafting = work.Drafting(
         None,
         Models(ScriptedEngine(pause=0.2)),
-        lambda engine, tell: engine.triage(rack.paths, progress=tell),
+        lambda engine, tell: engine.suggest([], context=None, given=(), progress=tell),
         kept.append,
     )
     drafting.halt.set()

@@ -37,6 +37,7 @@ export function mount({element, trigger, props, watch}) {
   before.addEventListener("click", () => step(-1));
   after.addEventListener("click", () => step(1));
   on("step", step);
+  on("goto", ({key}) => open(key));
 
   function describe(slide) {
     steps();

@@ -52,12 +52,19 @@ export function mount({element, trigger, props, watch}) {
   mountFilmstrip(element.querySelector(".film"));
 
   viewer.addHandler("canvas-key", (event) => { event.preventDefaultAction = true; }); // the table of keys.js rules
+  let wanted = null; // a place on a slide that is still being opened
+  const arrive = () => {
+    if (wanted?.box && wanted.key === desk.slide?.key && item()) boxes.fly(wanted.box);
+    if (item()) wanted = null;
+  };
+  on("goto", (place) => { wanted = place; if (desk.slide?.key === place.key) arrive(); });
   viewer.addHandler("open", () => {
     viewer.canvas.setAttribute("role", "application");
     viewer.canvas.setAttribute("aria-label", "Slide; press ? for the keys");
     tell("");
     boxes.redraw();
     rescale();
+    arrive();
   });
   viewer.addHandler("open-failed", () => tell("This slide could not be shown."));
   viewer.addHandler("animation", rescale);
