@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from slides import Evidence, Finding, Region, Slide
+from vision_encoder.observation import Look
 
 ClaimStatus = Literal["supported", "knowledge", "asked", "struck"]
 
@@ -125,6 +126,8 @@ class Answer:
     """Conditions of the slide and what was not looked at."""
     steps: tuple[Step, ...] = field(default=())
     """What an agent did before it answered; empty without one."""
+    looks: tuple[Look, ...] = field(default=())
+    """The reads of pixels that the findings rest on, in the order they were made."""
     facts: tuple[str, ...] = field(default=())
     """What there was to say, in plain words, as a language model is given it."""
 
@@ -151,6 +154,7 @@ class Answer:
             "option_probabilities": _rounded(self.option_probabilities),
             "stopped": self.stopped,
             "notes": list(self.notes),
+            "looks": [look.as_json() for look in self.looks],
             "model": {
                 "language": self.model.language,
                 "encoder": self.model.encoder,
@@ -171,11 +175,12 @@ def _rounded(values: Sequence[float] | None) -> list[float] | None:
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """Progress before the first word: what is being looked at, `done` of `total` fields."""
+    """Progress of looking: what is being looked at, `done` of `total` fields; `looks` are the reads that begin."""
 
     what: str
     done: int = 0
     total: int = 0
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,14 @@ from .answer import Claim, Question
 from .claims import ALLOWED, ASKED, MARK, UNCLASSIFIED, Clause, Struck, clauses, plain
 from .lexicon import Lexicon, advice, lexicon, words_left
 from .limits import is_limit, says_scale_unknown
-from .rules import Support, bind_figures, judge_mentions, subjects
+from .rules import Support, bind_figures, in_view, judge_mentions, subjects
 from .sentences import split_sentences
+from .slide_words import of_slides
 
 __all__ = ["Cited", "Ground", "check_sentence", "split_sentences"]
 
 HOUSE_RULE = "house rule"
+_OF_VIEW = re.compile(r"View (\d{1,2}): ")
 _CONFLICT = re.compile(r"\s*[:,]?\s*this is a conflict(?=[.;]?$)")
 
 
@@ -57,6 +59,8 @@ def check_sentence(text: str, ground: Ground) -> Claim:
         return Claim(text, "struck", reason="it says nothing")
     if sources := _cited(sentence, ground.knowledge):
         return Claim(text, "knowledge", sources=sources)
+    if (told := _of_slide(sentence, ground)) is not None:
+        return Claim(text, "supported", told)
     words = lexicon(ground.evidence, ground.question, ground.observations)
     support = Support()
     try:
@@ -142,6 +146,17 @@ def _cited(sentence: str, knowledge: Sequence[Cited]) -> tuple[str, ...]:
         if said in {_compared(plain(one)) for one in (entry.text, *split_sentences([entry.text]))}
     )
     return tuple(dict.fromkeys(found))
+
+
+def _of_slide(sentence: str, ground: Ground) -> tuple[int, ...] | None:
+    """Evidence of a sentence on a whole slide, said as it is made from its findings; None for any other sentence."""
+    view, said = None, sentence
+    if match := _OF_VIEW.match(sentence):
+        view, said = int(match[1]), sentence[match.end() :]
+    for text, indices in of_slides(ground.evidence):
+        if plain(text) == said and (view is None or in_view(ground, indices[0], view)):
+            return indices
+    return None
 
 
 def _compared(sentence: str) -> str:

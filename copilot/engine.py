@@ -15,19 +15,8 @@ from slides import Evidence, Region, SlideError, UsageError, open_slide
 from vision_encoder.look import Eye, Progress, load_eye
 from vision_encoder.observation import Observation
 
-from .answer import (
-    Answer,
-    Claim,
-    Done,
-    Event,
-    Found,
-    Looking,
-    ModelCard,
-    Question,
-    Saying,
-    Timings,
-    View,
-)
+from .answer import Answer, Claim, Done, Event, Found, Looking, ModelCard, Question, Saying, Timings, View
+from .begin import Begun
 from .check import Cited
 from .choose import Choice
 from .gather import gather
@@ -60,6 +49,8 @@ class Looked:
     seen: Sequence[Seen]
     evidence: Sequence[Evidence]
     cited: Sequence[Cited] = ()
+    begun: Begun | None = None
+    """What was said of it while it was looked at, where anything was."""
 
 
 class Copilot:
@@ -117,39 +108,56 @@ class Copilot:
         self, view: View, *, context: str | None = None, halted: Callable[[], bool] = never
     ) -> Generator[Looking, None, Observation]:
         """Looks at one view, yielding progress; returns the observation. A context may state the organ."""
-        stated = organs_in(context or "")
-        organ = next(iter(stated)) if len(stated) == 1 else None
-        looking = self.eye.look(view.slide, view.region, organ=organ, halted=halted)
+        looking = self._look(view, context, halted)
         while True:
             try:
-                step: Progress = next(looking)
+                step = next(looking)
             except StopIteration as end:
                 observation: Observation = end.value
                 return observation
-            yield Looking(step.what, step.done, step.total)
+            yield Looking(step.what, step.done, step.total, step.looks)
+
+    def _look(
+        self, view: View, context: str | None, halted: Callable[[], bool]
+    ) -> Generator[Progress, None, Observation]:
+        stated = organs_in(context or "")
+        organ = next(iter(stated)) if len(stated) == 1 else None
+        return self.eye.look(view.slide, view.region, organ=organ, halted=halted)
 
     def ask(
         self, question: Question, *, halted: Callable[[], bool] = never, otherwise: bool = False
     ) -> Iterator[Event]:
         """The events of one answer; the last is `Done`, also after a stop.
 
-        `otherwise` words it in the other of the two ways, for a person to compare.
+        What a whole slide shows at low power is said before its fields are read. `otherwise` words it in the other
+        of the two ways, for a person to compare.
         """
         wording: Wording = self.wording if not otherwise else "free" if self.wording == "slots" else "slots"
         clock = _Clock(self.load_seconds)
-        seen: list[Seen] = []
-        evidence: list[Evidence] = []
         todo = plan(question.text, views=len(question.views))
-        for number, view in enumerate(() if todo.wants("greeting", "self") else question.views, 1):
-            observation = yield from self.observe(view, context=question.context, halted=halted)
-            seen.append(Seen(observation, len(evidence), f"View {number}" if len(question.views) > 1 else ""))
-            for item in observation.evidence:
-                yield Found(len(evidence), item)
-                evidence.append(item)
+        begun = Begun(question, todo, self.language, halted)
+        for view in () if todo.wants("greeting", "self") else question.views:
+            looking = self._look(view, question.context, halted)
+            while True:
+                try:
+                    step = next(looking)
+                except StopIteration as end:
+                    events = begun.saw(end.value)
+                    break
+                yield Looking(step.what, step.done, step.total, step.looks)
+                for event in begun.glimpsed(view.slide.name, step.glimpse):
+                    if isinstance(event, Saying):
+                        clock.spoke()
+                    yield event
+            for event in events:
+                if isinstance(event, Saying):
+                    clock.spoke()
+                yield event
             if halted():
                 break
         clock.looked()
-        yield from self._answered(Looked(question, todo, seen, evidence), self.language, wording, clock, halted)
+        looked = Looked(question, todo, begun.seen, begun.evidence, begun=begun)
+        yield from self._answered(looked, self.language, wording, clock, halted)
 
     def answer(
         self, looked: Looked, language: LanguageModel, *, wording: Wording, halted: Callable[[], bool] = never
@@ -167,9 +175,13 @@ class Copilot:
         ground = replace(ground, knowledge=(*ground.knowledge, *looked.cited))
         for index in range(sum(len(s.observation.evidence) for s in seen), len(ground.evidence)):
             yield Found(index, ground.evidence[index])
-        claims: list[Claim] = []
-        statements = compose(looked.todo, material, looked.question.history)
-        for event in speak(statements, ground, language, wording=wording, halted=halted):
+        claims: list[Claim] = list(looked.begun.claims) if looked.begun else []
+        said = looked.begun.said if looked.begun else ""
+        told = {claim.text for claim in claims}
+        statements = [
+            one for one in compose(looked.todo, material, looked.question.history) if told.isdisjoint(one.wordings)
+        ]
+        for event in speak(statements, ground, language, wording=wording, halted=halted, said=said):
             if isinstance(event, Saying):
                 clock.spoke()
             else:
@@ -186,6 +198,7 @@ class Copilot:
                 option_probabilities=None if choice is None else choice.probabilities,
                 stopped=halted(),
                 notes=tuple(dict.fromkeys(note for s in seen for note in s.observation.notes)),
+                looks=tuple(look for s in seen for look in s.observation.looks),
                 facts=tuple(statement.wordings[0] for statement in statements),
             )
         )

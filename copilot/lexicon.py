@@ -13,6 +13,7 @@ from vision_encoder.observation import Observation
 
 from .answer import Question
 from .claims import CUE, MARK, PRIVATE, Clause, Mention, Struck, plain
+from .slide_words import NAMES as OF_SLIDES
 from .terms import (
     ABSOLUTE,
     MARKER,
@@ -68,6 +69,8 @@ class Lexicon:
         self.terms: dict[str, set[tuple[int, str | None]]] = {}
         for index, item in enumerate(evidence):
             finding = item.finding
+            if finding.name in OF_SLIDES:  # said word for word or not at all
+                continue
             classes = [finding.label or "", *finding.prediction_set, *(label for label, _ in finding.distribution)]
             for label in dict.fromkeys(classes):
                 for phrase in surfaces(plain(label)):

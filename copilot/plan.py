@@ -10,7 +10,7 @@ from .terms import MARKER
 
 Intent = Literal[
     "describe", "organ", "category", "stain", "tissue", "measure", "quality", "immunophenotype",
-    "grade", "outcome", "patient", "objects", "self", "tests", "compare", "scale", "greeting", "knowledge",
+    "grade", "outcome", "patient", "objects", "self", "tests", "compare", "scale", "greeting", "knowledge", "where",
 ]  # fmt: skip
 
 _WORDS: dict[Intent, str] = {
@@ -31,7 +31,7 @@ _WORDS: dict[Intent, str] = {
     "compare": r"compare differ\w* versus vs both between",
     "category": r"""malignan\w* benign cancer\w* carcinoma\w* tumou?r\w* neoplas\w* dysplas\w* adenoma\w* sarcoma\w*
         lymphoma\w* inflam\w* normal reactive infect\w* metasta\w* invasive suspicious""",
-    "organ": r"organ site where origin primary anatom\w* biopsy",
+    "organ": r"organ site origin primary anatom\w* biopsy",
     "tissue": r"tissue structure epitheli\w* stroma gland\w* muscle fat adipose mucus necros\w* debris",
 }
 _GREETING = re.compile(
@@ -44,6 +44,8 @@ _SELF = re.compile(
 )
 _OUTCOME = re.compile(r"\b(?:which|what) drugs?\b")
 _PATIENT = re.compile(r"\bpatient\b.*\b(?:name|old|age|sex|male|female)\b|\bhow old\b|\bpatient's (?:name|age|sex)\b")
+_FROM_WHERE = re.compile(r"\bwhere\b.*\b(?:from|come|comes|taken|body)\b")
+_WHERE = re.compile(r"\bwhere\b|\bwhich (?:area|field|part|place|region|spot)s?\b|\blocali[sz]\w*|\bshow me\b")
 _IMMUNOSTAINS = re.compile(r"\b(?:which|what) (?:further |other |more )?(?:immuno\w*|(?:special )?stains)\b")
 _DEFINITION = re.compile(
     r"\s*(?:what(?:'s| is| are| does)|define|explain) (?:an? |the )?(?!(?:this|that|it|these|shown|seen|here)\b)"
@@ -77,6 +79,10 @@ def plan(text: str, *, views: int) -> Plan:
     if views == 0:
         return Plan(("knowledge",))
     found: list[Intent] = [intent for intent, pattern in _PATTERNS.items() if pattern.search(words)]
+    if _FROM_WHERE.search(words):
+        found = found if "organ" in found else [*found, "organ"]
+    elif _WHERE.search(words):
+        found.append("where")
     beyond: tuple[tuple[Intent, re.Pattern[str]], ...] = (
         ("immunophenotype", MARKER), ("outcome", _OUTCOME), ("patient", _PATIENT), ("tests", _IMMUNOSTAINS),
         ("knowledge", _DEFINITION),

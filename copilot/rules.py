@@ -43,6 +43,7 @@ _NOUNS: dict[str, str] = {
     "chromogen_share": r"\bchromogen\b",
     "positive_nuclei_share": r"\bnuclei\b.*\bchromogen\b|\bchromogen\b.*\bnuclei\b",
     "tissue_share": r"\btissue (?:covers|takes|makes up|share)\b|\bof (?:it|the (?:view|region|slide)) is tissue\b",
+    "seen_share": r"\bfields? were looked at\b|\brests on\b",
     "pen": r"\b(?:pen|ink)\b",
 }
 _LIKENESS = re.compile(r"\bheld-out cases\b")

@@ -36,10 +36,13 @@ def speak(
     *,
     wording: Wording,
     halted: Callable[[], bool],
+    said: str = "",
 ) -> Iterator[Saying | Checked]:
-    """Says the statements; text that was said always belongs to a claim that stands."""
+    """Says the statements after what was `said`; text that was said always belongs to a claim that stands."""
     left = list(statements)
     if wording == "free" and left:
+        if said:
+            yield Saying(" ")
         covered: set[int] = set()
         told: set[str] = set()
         for event in _freely(left, ground, language, halted):
@@ -51,7 +54,7 @@ def speak(
         left = [
             s for s in left if not (covered.issuperset(s.evidence) if s.evidence else told.intersection(s.wordings))
         ]
-    said = ""
+        said = ""
     for statement in left:
         if halted():
             return

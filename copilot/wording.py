@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from slides import Finding
+from collections.abc import Callable, Sequence
+
+from slides import Evidence, Finding
 
 from .certainty import Certainty, certainty
 from .choose import Choice
-from .statements import Seen, Statement, figure, quantity, runners_up
+from .slide_words import NAMES as OF_SLIDES
+from .spoken import SPOKEN as SPOKEN
+from .statements import Seen, Statement, figure, listed, quantity, runners_up
 
 SUBJECTS = {
     "stain": "the stain",
@@ -16,15 +20,6 @@ SUBJECTS = {
     "disease": "the lesion",
 }
 VERBS = {"consistent with": "is consistent with", "favours": "favours", "suggestive of": "is suggestive of"}
-SPOKEN = {
-    "HE": "H&E",
-    "malignant": "a malignant process",
-    "benign tumour": "a benign tumour",
-    "pre-malignant": "a pre-malignant process",
-    "inflammatory/infectious": "an inflammatory or infectious process",
-    "normal": "normal tissue",
-}
-"""How a class is said in a sentence, where its name alone would not read well."""
 
 
 def classified(seen: Seen, name: str) -> list[Statement]:
@@ -43,6 +38,22 @@ def unclassified(seen: Seen, name: str, *, why: bool) -> list[Statement]:
         for index, item in seen.all(name)
         if item.finding.label and _certainty(item.finding) == "not classified"
     ]
+
+
+def of_another_stain(seen: Seen, names: Sequence[str]) -> list[Statement]:
+    """One statement for all the findings of these names that are silent because of the stain; nothing for fewer
+    than two."""
+    found = [
+        (name, index, item.finding.reason.partition(";")[0])
+        for name in names
+        for index, item in seen.all(name)
+        if item.finding.abstained and (item.finding.reason or "").startswith(ANOTHER_STAIN) and item.finding.reason
+    ]
+    if len({reason for _, _, reason in found}) != 1 or len({name for name, _, _ in found}) < 2:
+        return []
+    subjects = listed(list(dict.fromkeys(SUBJECTS[name] for name, _, _ in found)), "and")
+    text = f"{subjects[:1].upper()}{subjects[1:]} are not classified: {found[0][2]}."
+    return [Statement(_with_view(seen, (text,)), tuple(index for _, index, _ in found))]
 
 
 def _certainty(finding: Finding) -> Certainty:
@@ -66,7 +77,9 @@ def _told(name: str, finding: Finding, verb: str) -> tuple[str, ...]:
 def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, ...]:
     """That no class is given, and still what it looks most like; the 90 % set where it rules something out."""
     subject = SUBJECTS[name]
-    figures = [(finding.label or "", finding.probability or 0.0), *runners_up(finding)]
+    figures = [(finding.label or "", finding.probability or 0.0)]
+    if finding.label != OUTSIDE:  # what comes next misleads where the list does not hold the organ
+        figures += runners_up(finding)
     nearest = "it looks most like " + ", then ".join(
         f"{SPOKEN.get(label, label)} ({figure(p)})" for label, p in figures
     )
@@ -85,6 +98,7 @@ def _unclassified(name: str, finding: Finding, *, explain: bool) -> tuple[str, .
 
 
 TELLING_SET = 3
+OUTSIDE = "another organ"
 OF_ONE_ORGAN = frozenset({"tissue", "disease"})
 ANOTHER_STAIN = "the picture reads as"
 """How a head begins its reason where the stain is not the one it was validated on."""
@@ -190,6 +204,8 @@ def unmeasured(seen: Seen) -> list[Statement]:
     reasons: dict[str, list[int]] = {}
     for position, item in enumerate(seen.observation.evidence):
         finding = item.finding
+        if finding.name in OF_SLIDES:
+            continue
         if finding.abstained and finding.reason and finding.value is None and finding.label is None:
             reasons.setdefault(finding.reason, []).append(seen.offset + position)
     return [
@@ -215,13 +231,23 @@ def coverage(seen: Seen) -> list[Statement]:
     evidence = (found[0],) if found else ()
     scale = f", at {o.mpp:.2f} µm/px" if o.mpp else ""
     some = "field" if o.fields_available == 1 else "fields"
+    share = ""
+    if (seen_share := seen.at("seen_share")) is not None and seen_share[1].finding.value is not None:
+        evidence = (*evidence, seen_share[0])
+        share = f", {quantity(seen_share[1].finding.value, 'share')} of the tissue"
     words: tuple[str, ...] = (
-        f"{o.fields_seen} of {o.fields_available} tissue {some} were looked at{scale}.",
-        f"This rests on {o.fields_seen} of {o.fields_available} tissue {some}{scale}.",
+        f"{o.fields_seen} of {o.fields_available} tissue {some} were looked at{share}{scale}.",
+        f"This rests on {o.fields_seen} of {o.fields_available} tissue {some}{share}{scale}.",
     )
     if o.fields_available == 1:
         words = (f"This rests on one tissue field{scale}.",)
     return [Statement(_with_view(seen, words), evidence)]
+
+
+def of_slide(seen: Seen, tell: Callable[[Sequence[Evidence], int], list[Statement]]) -> list[Statement]:
+    """What one of the sentences of `slide_words` says of a view."""
+    told = tell(seen.observation.evidence, seen.offset)
+    return [Statement(_with_view(seen, one.wordings), one.evidence) for one in told]
 
 
 def unusable(seen: Seen) -> Statement:

@@ -14,26 +14,29 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from PIL import Image
 
 from slides import Evidence, Finding, Region, RegionUnreadable, Slide, UsageError
 from slides.quality import measure_quality
-from slides.tissue import tissue_mask
+from slides.tissue import TissueMask, tissue_mask
 
+from .encode_fields import Progress as Progress
+from .encode_fields import encode_fields as encode_fields
+from .evidence_tiles import evidence_tiles
 from .field import Field
+from .low_power import scan
 from .morphometry import measure, measure_together
-from .observation import Observation
-from .sampling import TilePlan, darkness, plan_tiles, typical
+from .observation import Look, Observation
+from .sampling import MOST_IN_BOX, TilePlan, plan_tiles, seen_share, typical
+from .slide_findings import disagreement, look_closer, seen_closer, stopped, suspicious
 
 if TYPE_CHECKING:
     from .encoder import Encoder
     from .heads import HeadSet, Reading
-    from .retrieval import Atlas
+    from .retrieval import Atlas, Match
 
 T = TypeVar("T")
 COARSEST_MPP = 4.0
 SMALLEST_PX = 32
-CHUNK = 8
 FIELDS_SHOWN = 6
 FIELDS_MEASURED = 6
 REMEMBERED = 64
@@ -51,13 +54,22 @@ NO_HEADS = (
 NO_SCALE = "The slide states no µm/px, so sizes and densities are left out: state it with --mpp."
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is being done now, `done` of `total`; total 0 where there is nothing to count."""
+@dataclass
+class _Looked:
+    """One view while it is looked at: what was planned and read of it, and the findings so far."""
 
-    what: str
-    done: int = 0
-    total: int = 0
+    slide: Slide
+    view: Region
+    mask: TissueMask
+    quality: tuple[Evidence, ...]
+    plan: TilePlan
+    organ: str | None
+    survey: bool
+    """A whole slide: more than a box of tissue."""
+    looks: list[Look]
+    tiles: list[Region]
+    shades: list[float]
+    features: np.ndarray
 
 
 class Eye:
@@ -132,6 +144,13 @@ class Eye:
         notes += plan.notes
         if slide.mpp is None and not any("µm/px" in note for note in notes):
             notes.append(NO_SCALE)
+        overview: tuple[Evidence, ...] = ()
+        looks: list[Look] = []
+        survey = whole and not plan.framed and plan.available > MOST_IN_BOX
+        if survey:
+            overview, look = scan(slide, view, mask)
+            looks.append(look)
+            yield Progress("scanning the slide at low power", looks=(look,), glimpse=overview)
         # features that no head reads would only cost time
         encoder = self.encoder if self.heads is not None else None
         tiles, shades, features = yield from encode_fields(encoder, slide, plan, halted)
@@ -141,56 +160,117 @@ class Eye:
         if not tiles:
             why = "stopped before any tissue was read" if halted() else "no part of the tissue here can be read"
             return Observation(slide.name, view, plan.mpp, quality, 0, plan.available, False, why, tuple(notes))
-        heads = self._read_heads(slide, view, plan, tiles, features, organ)
-        stain = next((item.finding for item in heads if item.finding.name == "stain"), None)
-        reason = None
-        if stain is not None and stain.label == "not histology" and not stain.abstained:
-            reason = "this does not look like a stained tissue section"
-            found = (*heads[:1], *quality)
-        else:
-            likeness = self._resembles(slide, view, plan, features, heads)
-            yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
-            measures = self._measure(slide, view, plan, tiles, shades, _stain_of(stain, quality))
-            found = (*heads, *likeness, *measures, *quality)
+        looked = _Looked(slide, view, mask, quality, plan, organ, survey, looks, tiles, shades, features)
+        found, reason = yield from self._findings(looked, halted)
         gist = features.mean(axis=0) if features.size else None
         return Observation(
-            slide.name, view, plan.mpp, found, len(tiles), plan.available, reason is None, reason, tuple(notes), gist
+            slide.name,
+            view,
+            plan.mpp,
+            (*overview, *found),
+            len(tiles),
+            plan.available,
+            reason is None,
+            reason,
+            tuple(notes),
+            gist,
+            tuple(looks),
         )
 
-    def _read_heads(
+    def _findings(
+        self, looked: _Looked, halted: Callable[[], bool]
+    ) -> Generator[Progress, None, tuple[tuple[Evidence, ...], str | None]]:
+        """The findings of the fields in the order of use, and why there is nothing to speak about, if so."""
+        slide, plan, quality = looked.slide, looked.plan, looked.quality
+        tiles = looked.tiles
+        looked.looks += [Look(slide.name, tile, plan.mpp, "spread over the tissue") for tile in tiles]
+        readings = self._read_heads(looked)
+        heads = tuple(
+            Evidence(slide.name, looked.view, plan.mpp, item.finding, _speaking(item, tiles, survey=looked.survey))
+            for item in readings
+        )
+        stain = next((item.finding for item in heads if item.finding.name == "stain"), None)
+        if stain is not None and stain.label == "not histology" and not stain.abstained:
+            return (*heads[:1], *quality), "this does not look like a stained tissue section"
+        likeness, match = self._resembles(looked, heads)
+        further: tuple[Evidence, ...] = ()
+        if looked.survey:
+            process = next((item for item in readings if item.finding.name == "category"), None)
+            if process is not None:
+                heads, further = yield from self._survey(looked, process, heads, match, halted)
+        yield Progress("measuring nuclei", len(tiles), len(plan.tiles))
+        measures = self._measure(looked, _stain_of(stain, quality))
+        if not plan.framed:
+            share = Finding("seen_share", value=seen_share(looked.mask, tiles), unit="share", source="measured")
+            quality = (*quality, Evidence(slide.name, looked.view, plan.mpp, share))
+        return (*heads, *likeness, *further, *measures, *quality), None
+
+    def _survey(
         self,
-        slide: Slide,
-        view: Region,
-        plan: TilePlan,
-        tiles: Sequence[Region],
-        features: np.ndarray,
-        stated: str | None,
-    ) -> tuple[Evidence, ...]:
+        looked: _Looked,
+        process: Reading,
+        heads: tuple[Evidence, ...],
+        match: Match | None,
+        halted: Callable[[], bool],
+    ) -> Generator[Progress, None, tuple[tuple[Evidence, ...], tuple[Evidence, ...]]]:
+        """A whole slide's heads, the process stopped where other readings disagree, and what places or tests it."""
+        slide, plan = looked.slide, looked.plan
+        whole = next(item for item in heads if item.finding.name == "category")
+        stain = next((item.finding for item in heads if item.finding.name == "stain"), None)
+        further: list[Evidence] = []
+        second = None
+        if stain is None or stain.label == "HE":  # the process was learned on H&E only
+            further.append(suspicious(slide, looked.view, plan, looked.tiles, process))
+            closer = look_closer(slide, plan, whole, looked.quality)
+            if closer is not None and not halted():
+                tiles, _, features = yield from encode_fields(
+                    self.encoder, slide, closer.plan, halted, what="looking again", why=closer.why
+                )
+                looked.looks += [Look(slide.name, tile, closer.plan.mpp, closer.why) for tile in tiles]
+                again = self._process(features, closer.plan, looked.organ) if tiles else None
+                if again is not None:
+                    second = seen_closer(whole, closer, tiles, again)
+                    further.append(second)
+        why = disagreement(whole.finding, process, match, None if second is None else second.finding)
+        if why is not None:
+            heads = tuple(stopped(item, why) if item is whole else item for item in heads)
+        return heads, tuple(further)
+
+    def _process(self, features: np.ndarray, plan: TilePlan, organ: str | None) -> Reading | None:
+        """The reading of the process in fields at another scale, None where the head was not validated there."""
+        assert self.heads is not None
+        mpp = None if plan.tile_um is None else plan.tile_um / self.encoder.tile_px
+        reading = next(
+            item for item in self.heads.read(features, mpp=mpp, organ=organ) if item.finding.name == "category"
+        )
+        return None if (reading.finding.reason or "").startswith("seen at") else reading
+
+    def _read_heads(self, looked: _Looked) -> tuple[Reading, ...]:
         """What the heads say, in the order of use; an organ's own heads only where it is, or is stated, that organ."""
         if self.heads is None:
             return ()
         # the heads know the scale at the side the encoder sees
-        mpp = None if plan.tile_um is None else plan.tile_um / self.encoder.tile_px
-        readings = self.heads.read(features, mpp=mpp, organ=stated)
-        organ = stated or next((item.finding.label for item in readings if item.finding.name == "organ"), None)
+        tile_um = looked.plan.tile_um
+        mpp = None if tile_um is None else tile_um / self.encoder.tile_px
+        readings = self.heads.read(looked.features, mpp=mpp, organ=looked.organ)
+        organ = looked.organ or next((item.finding.label for item in readings if item.finding.name == "organ"), None)
         kept = [item for item in readings if _of_organ(item.finding.name) in (None, organ)]
         kept.sort(key=lambda item: ORDER.index(item.finding.name.split(" ")[0]))
-        return tuple(Evidence(slide.name, view, plan.mpp, item.finding, _speaking(item, tiles)) for item in kept)
+        return tuple(kept)
 
-    def _resembles(
-        self, slide: Slide, view: Region, plan: TilePlan, features: np.ndarray, heads: Sequence[Evidence]
-    ) -> tuple[Evidence, ...]:
+    def _resembles(self, looked: _Looked, heads: Sequence[Evidence]) -> tuple[tuple[Evidence, ...], Match | None]:
         """The nearest reference case, where an atlas is loaded; it holds H&E only.
 
         It abstains where the heads speak against it: a likeness that their 90 % sets leave out misleads.
         """
-        matches = self.atlas.nearest(features, k=3) if self.atlas is not None else ()
+        matches = self.atlas.nearest(looked.features, k=3) if self.atlas is not None else ()
         if not matches:
-            return ()
+            return (), None
         first = matches[0]
         found = {item.finding.name: item.finding for item in heads}
         reason = None
-        if "stain" in found and found["stain"].label != "HE":
+        other_stain = "stain" in found and found["stain"].label != "HE"
+        if other_stain:
             reason = "the reference cases are stained with H&E, and this does not read as that"
         elif _left_out(found.get("organ"), first.organ) or _left_out(found.get("category"), first.category):
             reason = "the nearest reference case is one that the 90 % sets of the heads leave out"
@@ -203,23 +283,18 @@ class Eye:
             scope=f"nearest of the H&E reference cases: {first.title}, {first.organ or 'organ not stated'}",
             source=f"atlas@{self.weights_sha256['atlas'][:8]}",
         )
-        return (Evidence(slide.name, view, plan.mpp, finding),)
+        evidence = Evidence(looked.slide.name, looked.view, looked.plan.mpp, finding)
+        return (evidence,), None if other_stain else first
 
-    def _measure(
-        self,
-        slide: Slide,
-        view: Region,
-        plan: TilePlan,
-        tiles: Sequence[Region],
-        shades: Sequence[float],
-        stain: str,
-    ) -> tuple[Evidence, ...]:
+    def _measure(self, looked: _Looked, stain: str) -> tuple[Evidence, ...]:
         """Measures over a whole small view, or over fields from the palest to the most cellular."""
+        slide, view, plan = looked.slide, looked.view, looked.plan
         if plan.framed:
             pixels = slide.read(view) if plan.mpp is None else slide.read(view, mpp=plan.mpp)
             return measure(pixels, plan.mpp, view, slide.name, stain)
         sides = dict(zip(plan.tiles, plan.sizes, strict=True))
-        chosen = [tiles[index] for index in typical(shades, FIELDS_MEASURED)]
+        chosen = [looked.tiles[index] for index in typical(looked.shades, FIELDS_MEASURED)]
+        looked.looks += [Look(slide.name, tile, plan.mpp, "nuclei measured") for tile in chosen]
         fields = [Field(slide.read_size(tile, (sides[tile], sides[tile])), tile) for tile in chosen]
         return measure_together(fields, plan.mpp, view, slide.name, stain)
 
@@ -264,34 +339,6 @@ def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
     return Eye(loaded, None, None, NO_HEADS.format(loaded.name))
 
 
-def encode_fields(
-    encoder: Encoder | None, slide: Slide, plan: TilePlan, halted: Callable[[], bool] = lambda: False
-) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:
-    """The tiles that could be read, their darkness and their features (n, d), none without an encoder.
-
-    No pixels are kept.
-    """
-    tiles: list[Region] = []
-    shades: list[float] = []
-    features = [np.empty((0, encoder.dimension if encoder else 0), np.float32)]
-    for start in range(0, len(plan.tiles), CHUNK):
-        yield Progress("looking at tissue fields", start, len(plan.tiles))
-        if halted():
-            break
-        fresh = []
-        for tile, side in zip(plan.tiles[start : start + CHUNK], plan.sizes[start : start + CHUNK], strict=True):
-            try:
-                fresh.append(slide.read_size(tile, (side, side)))
-            except RegionUnreadable:
-                continue
-            tiles.append(tile)
-        if fresh and encoder is not None:
-            images = [Image.fromarray(picture) for picture in fresh]
-            features.append(encoder.encode_tiles(images, mpp=plan.mpp))
-        shades += [darkness(picture) for picture in fresh]
-    return tiles, shades, np.concatenate(features)
-
-
 def nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
     """Why there is nothing to speak about, in one sentence, or None."""
     found = {item.finding.name: item.finding for item in quality}
@@ -318,13 +365,13 @@ def _of_organ(name: str) -> str | None:
     return organ or None if kind in ("tissue", "disease") else None
 
 
-def _speaking(reading: Reading, tiles: Sequence[Region]) -> tuple[Region, ...]:
-    """The tiles in which the reading's label is most probable, strongest first."""
+def _speaking(reading: Reading, tiles: Sequence[Region], *, survey: bool) -> tuple[Region, ...]:
+    """The tiles in which the reading's label is most probable, strongest first; those of a slide spread over it."""
     if reading.finding.label not in reading.classes:
         return ()
     column = reading.tile_probabilities[:, reading.classes.index(reading.finding.label)]
     strongest = np.argsort(-column, kind="stable")[:FIELDS_SHOWN]
-    return tuple(tiles[index] for index in strongest)
+    return tuple(tiles[index] for index in (evidence_tiles(tiles, column) if survey else strongest))
 
 
 def _stain_of(stain: Finding | None, quality: Sequence[Evidence]) -> str:

@@ -69,6 +69,20 @@ def spread(tiles: Sequence[Region], most: int, *, seed: int) -> tuple[Region, ..
     return tuple(walk[draw.integers(low, high)] for low, high in pairwise(edges))
 
 
+def seen_share(mask: TissueMask, tiles: Sequence[Region]) -> float:
+    """The share of the mask's tissue in [0, 1] that lies in the tiles, each place counted once."""
+    if not tiles or not mask.area:
+        return 0.0
+    x = np.unique([edge for tile in tiles for edge in (tile.x, tile.right)])
+    y = np.unique([edge for tile in tiles for edge in (tile.y, tile.bottom)])
+    covered = np.zeros((len(y) - 1, len(x) - 1), np.bool_)
+    for tile in tiles:
+        columns, rows = np.searchsorted(x, (tile.x, tile.right)), np.searchsorted(y, (tile.y, tile.bottom))
+        covered[rows[0] : rows[1], columns[0] : columns[1]] = True
+    tissue = mask.shares(x, y) * np.outer(np.diff(y), np.diff(x))
+    return float(min(tissue[covered].sum() / mask.area, 1.0))
+
+
 def darkness(picture: Pixels) -> float:
     """How dark a picture is in the red channel, 0–255: haematoxylin absorbs red and eosin hardly does."""
     return 255.0 - float(picture[::4, ::4, 0].mean())
