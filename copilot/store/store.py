@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,14 +13,17 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, insert, select, u
 from slides import UsageError
 
 from . import log, tables
-from .database import Database
+from .database import Database, hold
 from .place import data_folder, load_key, pseudonym, store_url
 
 Status = Literal["to read", "released", "audit", "recalled", "read"]
 """`audit`: below the threshold and drawn for review. `recalled`: a person took the release back. `read`: signed out."""
 
-BY_A_PERSON: tuple[Status, ...] = ("recalled", "read")
-"""What ranking anew does not change."""
+Settle = Callable[[str, "Placed | None"], "Placed | None"]
+
+
+class CertificateStopped(UsageError):
+    """Raised when cases are to be released under a certificate that was stopped meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Placed:
     """One case of the worklist.
 
     `score` in [0, 1] or None; `certificate` is the hash of the one it was released or drawn under; `record` holds
-    plain types for whoever shows it (slides by hash, fields, classes).
+    plain types for whoever shows it (slides by hash, fields, classes); its `hashes` are those of the case's slides.
     """
 
     case: str
@@ -210,10 +213,26 @@ class Store:
     def place(self, rows: Sequence[Placed], actor: str) -> list[Placed]:
         """Puts cases on the worklist and logs each release, each draw for the audit and each release withdrawn.
 
-        A case that a person recalled or signed out keeps that status. Returns the rows as they now stand.
+        A case that a person recalled keeps that status, and one that was signed out does while no slide is added.
+        Returns the rows as they now stand.
+        """
+        given = {row.case: row for row in rows}
+        return self.settle(list(given), lambda case, _before: given[case], actor)
+
+    def settle(self, cases: Sequence[str], decide: Settle, actor: str, *, under: str | None = None) -> list[Placed]:
+        """As `place`, with rows that are decided on what is known: `decide(case, row or None)`, None to leave it.
+
+        No other process changes a case between the question and the answer. Raises `CertificateStopped` when the
+        certificate `under` was stopped.
         """
 
         def job(connection: Connection) -> list[Placed]:
+            hold(connection)
+            table = tables.certificates
+            stopped = connection.scalar(select(table.c.stopped).where(table.c.hash == under)) if under else None
+            if stopped is not None:
+                raise CertificateStopped(f"it was stopped: {stopped}")
+            rows = [row for case in cases if (row := decide(case, _find(connection, case))) is not None]
             return [_place(connection, row, actor) for row in rows]
 
         return self._database.write(job)
@@ -320,7 +339,7 @@ def _add_case(connection: Connection, case: str) -> None:
 
 def _place(connection: Connection, row: Placed, actor: str) -> Placed:
     before = _find(connection, row.case)
-    status = before.status if before is not None and before.status in BY_A_PERSON else row.status
+    status = before.status if before is not None and _stays(before, row) else row.status
     _add_case(connection, row.case)
     values = {
         "status": status,
@@ -339,6 +358,12 @@ def _place(connection: Connection, row: Placed, actor: str) -> Placed:
         elif was == "released":
             log.append(connection, actor, "release withdrawn", row.case, told)
     return _found(connection, row.case)
+
+
+def _stays(before: Placed, row: Placed) -> bool:
+    """Whether what a person decided stands: a signed out case comes back when a slide is added."""
+    added = set(row.record.get("hashes", ())) - set(before.record.get("hashes", ()))
+    return before.status == "recalled" or (before.status == "read" and not added)
 
 
 def _set(connection: Connection, case: str, *, status: Status, reason: str) -> None:

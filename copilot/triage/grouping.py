@@ -17,8 +17,8 @@ def group(
 ) -> dict[str, list[Sight]]:
     """Sights by the pseudonym of their case, in the order given.
 
-    Without a table a slide is a case by itself, named by its content. Raises `UsageError` for a slide that the
-    table does not name.
+    Without a table a slide belongs to the case in which the store knows it, else it is a case by itself, named by its
+    content. Raises `UsageError` for a slide that the table does not name.
     """
     known = {} if patients is None else {row.path: row.patient for row in patients.rows}
     cases: dict[str, list[Sight]] = {}
@@ -31,7 +31,14 @@ def group(
 
 
 def case_of(store: Store, sight: Sight, patient: str | None) -> str:
-    """The pseudonym of a slide's case: of its patient, else of its content, else of its name."""
+    """The pseudonym of a slide's case: of its patient, else the one it is known in, of its content, of its name."""
     if patient is not None:
         return store.case_id(f"patient {patient}")
-    return store.case_id(f"slide {sight.fingerprint}" if sight.fingerprint else f"file {sight.slide}")
+    if sight.fingerprint is None:
+        return store.case_id(f"file {sight.slide}")
+    return case_of_slide(store, sight.fingerprint)
+
+
+def case_of_slide(store: Store, fingerprint: str) -> str:
+    """The pseudonym of the case in which the store knows a slide, else of its content."""
+    return store.case_of(fingerprint) or store.case_id(f"slide {fingerprint}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..store import Store
-from ..store.store import Placed, Status
+from ..store.store import CertificateStopped, Placed, Status
 from .audit import judge, sampled
 from .certificate import Certificate
 from .scorer import Scorer, Sight
@@ -49,12 +49,14 @@ def triage(
         refused = why_not(certificate, scorer, store)
         if refused is None:
             refused = _drifted(certificate, cases, store)
-    decisions = []
-    for case, sights in cases.items():
-        earlier = _earlier(store, case, sights) if store is not None else ()
-        decisions.append(_decide(case, sights, earlier, certificate, refused))
-    if store is not None:
-        decisions = _kept(decisions, certificate, certificate is not None and refused is None, store, actor)
+    if store is None:
+        decisions = [_decide(case, tuple(sights), (), None, None) for case, sights in cases.items()]
+    else:
+        try:
+            decisions = _settled(cases, certificate, refused, store, actor)
+        except CertificateStopped as stopped:  # by the audit, while slides were looked at
+            refused = str(stopped)
+            decisions = _settled(cases, certificate, refused, store, actor)
     rows = [_row(decision, sight, named=store is not None) for decision in decisions for sight in decision.sights]
     told = None
     if certificate is not None:
@@ -95,83 +97,95 @@ def _drifted(certificate: Certificate, cases: Mapping[str, Sequence[Sight]], sto
 
 def _decide(
     case: str,
-    sights: Sequence[Sight],
+    sights: tuple[Sight, ...],
     earlier: Sequence[Mapping[str, Any]],
     certificate: Certificate | None,
     refused: str | None,
 ) -> Decision:
-    shown = tuple(sights)
-    scores = [sight.score for sight in shown]
+    scores = [sight.score for sight in sights]
     known = [score for score in scores if score is not None]
     score = None if len(known) < len(scores) else max(known, default=None)
 
     def read(reason: str) -> Decision:
-        return Decision(case, shown, score, "to read", reason)
+        return Decision(case, sights, score, "to read", reason)
 
     if certificate is None or refused is not None:
         return read("" if refused is None else f"not released: {refused}")
-    for sight in shown:
+    for sight in sights:
         held = sight.held or _unlike(certificate, sight)
         if held is not None:
-            return read(f"not released: {held if len(shown) == 1 else f'a slide of the case is held: {held}'}")
+            return read(f"not released: {held if len(sights) == 1 else f'a slide of the case is held: {held}'}")
     for slide in earlier:
         if slide["held"] is not None:
             return read(f"not released: an earlier slide of the case is held: {slide['held']}")
+        if slide["judged"] != certificate.sha256:
+            return read("not released: an earlier slide of the case was not judged under this certificate: name it too")
     highest = max([*known, *(slide["score"] for slide in earlier if slide["score"] is not None)])
     threshold = certificate.threshold.value
     if highest >= threshold:
         return read(f"at or above threshold λ = {threshold:.4g}")
     if sampled(certificate.sha256, case, certificate.audit_share):
         reason = f"drawn for the audit, read it: {certificate.statement}"
-        return Decision(case, shown, score, "audit", reason, below=True)
-    return Decision(case, shown, score, "released", certificate.statement, below=True)
+        return Decision(case, sights, score, "audit", reason, below=True)
+    return Decision(case, sights, score, "released", certificate.statement, below=True)
 
 
 def _unlike(certificate: Certificate, sight: Sight) -> str | None:
     return "nothing is known of its scanner" if sight.profile is None else certificate.reference.unlike(sight.profile)
 
 
-def _earlier(store: Store, case: str, sights: Sequence[Sight]) -> list[Mapping[str, Any]]:
-    """Slides of a case that were triaged before and are not among these."""
-    row = store.case(case)
-    here = {sight.fingerprint for sight in sights} | {_file_key(store, sight) for sight in sights}
-    known = [] if row is None else row.record.get("slides", ())
+def _settled(
+    cases: Mapping[str, Sequence[Sight]],
+    certificate: Certificate | None,
+    refused: str | None,
+    store: Store,
+    actor: str,
+) -> list[Decision]:
+    """Decides each case on what the store knows of it, in one transaction; what a person decided before stands.
+
+    The record of a case keeps, for each certificate, whether it was below its threshold and drawn when last judged
+    under it while it held: the audit asks for that later.
+    """
+    under = certificate.sha256 if certificate is not None and refused is None else None
+    fresh = {
+        case: _once([_slide_record(store, sight, certificate) for sight in sights]) for case, sights in cases.items()
+    }
+    decided: dict[str, Decision] = {}
+
+    def decide(case: str, before: Placed | None) -> Placed | None:
+        earlier = _earlier(before, fresh[case])
+        decision = decided[case] = _decide(case, tuple(cases[case]), earlier, certificate, refused)
+        slides = [*earlier, *fresh[case]]
+        if not any(slide["hash"] for slide in slides):
+            return None
+        record: dict[str, Any] = {
+            "slides": slides,
+            "hashes": sorted(slide["hash"] or slide["file"] for slide in slides),
+            "under": dict(before.record.get("under", {})) if before is not None else {},
+            "judged": None if certificate is None else certificate.sha256,
+        }
+        if under is not None:
+            record["under"][under] = {"below": decision.below, "drawn": decision.status == "audit"}
+        return Placed(case, decision.status, decision.score, decision.reason, under, record)
+
+    for case, sights in cases.items():
+        for sight in sights:
+            if sight.fingerprint:
+                store.add_slide(sight.fingerprint, case)
+    stands = {row.case: row for row in store.settle(list(cases), decide, actor, under=under)}
+    return [_as_it_stands(decided[case], stands.get(case)) for case in cases]
+
+
+def _earlier(before: Placed | None, fresh: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Slides of a case that were triaged before and are not among these; a file that opens by now is."""
+    here = {slide[name] for slide in fresh for name in ("hash", "file")}
+    known = [] if before is None else before.record.get("slides", ())
     return [slide for slide in known if (slide["hash"] or slide["file"]) not in here]
 
 
 def _file_key(store: Store, sight: Sight) -> str:
     """A pseudonym of a slide's name: it tells a file that did not open from others, and nothing more."""
     return store.case_id(f"file {sight.slide}")
-
-
-def _kept(
-    decisions: Sequence[Decision], certificate: Certificate | None, valid: bool, store: Store, actor: str
-) -> list[Decision]:
-    """Puts the decisions into the store; returns them with what a person had decided before.
-
-    The record of a case keeps, for each certificate, whether it was below its threshold and drawn when last judged
-    under it while it held: the audit asks for that later.
-    """
-    rows = []
-    for decision in decisions:
-        fresh = _once([_slide_record(store, sight, certificate) for sight in decision.sights])
-        before = _earlier(store, decision.case, decision.sights)
-        if not before and not any(sight.fingerprint for sight in decision.sights):
-            continue
-        for sight in decision.sights:
-            if sight.fingerprint:
-                store.add_slide(sight.fingerprint, decision.case)
-        known = store.case(decision.case)
-        under = dict(known.record.get("under", {})) if known is not None else {}
-        if certificate is not None and valid:
-            under[certificate.sha256] = {"below": decision.below, "drawn": decision.status == "audit"}
-        judged = None if certificate is None else certificate.sha256
-        record = {"slides": [*before, *fresh], "under": under, "judged": judged}
-        rows.append(
-            Placed(decision.case, decision.status, decision.score, decision.reason, judged if valid else None, record)
-        )
-    stands = {row.case: row for row in store.place(rows, actor)}
-    return [_as_it_stands(decision, stands.get(decision.case)) for decision in decisions]
 
 
 def _once(slides: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -195,6 +209,7 @@ def _slide_record(store: Store, sight: Sight, certificate: Certificate | None) -
         "hash": sight.fingerprint,
         "file": _file_key(store, sight),
         "score": sight.score,
+        "judged": None if certificate is None else certificate.sha256,
         "held": sight.held or (None if certificate is None else _unlike(certificate, sight)),
         "why": sight.why,
         "alternatives": list(sight.alternatives),

@@ -11,6 +11,7 @@ from ..store import Store
 from ..store.store import Placed, Review
 from .audit import Verdict, judge
 from .certificate import Certificate
+from .grouping import case_of_slide
 from .labels import Labelled, Table
 
 STOPPED = "the audit of released cases refutes it"
@@ -82,7 +83,7 @@ def _cases(table: Table, store: Store, by_slide: bool) -> list[tuple[str | None,
     for row in table.rows:
         try:
             with open_slide(row.path) as slide:
-                named.append((store.case_id(f"slide {slide.fingerprint}"), [row]))
+                named.append((case_of_slide(store, slide.fingerprint), [row]))
         except PathcopilotError:
             named.append((None, [row]))
     return named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +213,64 @@ def test_what_a_person_recalled_is_not_released_again(store: Store) -> None:
     worklist, _ = run(store, cases)
     assert not worklist.rows[0].released
     assert "recalled by a person" in worklist.rows[0].reason
+
+
+def test_a_signed_out_case_comes_back_when_a_slide_is_added(store: Store) -> None:
+    run(store, {"case-1": [sight("first", 0.01)]})
+    store.override("case-1", "read", "signed", "desk")
+    _, decisions = run(store, {"case-1": [sight("first", 0.01)]})
+    assert decisions["case-1"].status == "read"
+    _, decisions = run(store, {"case-1": [sight("second", 0.95)]})
+    assert decisions["case-1"].status == "to read"
+
+
+def test_an_earlier_slide_counts_only_under_the_same_certificate(store: Store) -> None:
+    run(store, {"case-1": [sight("first", 0.01)]}, None)
+    _, decisions = run(store, {"case-1": [sight("second", 0.01)]})
+    assert "not judged under this certificate" in decisions["case-1"].reason
+    _, decisions = run(store, {"case-1": [sight("first", 0.01), sight("second", 0.01)]})
+    assert decisions["case-1"].status == "released"
+
+
+def test_a_certificate_that_is_stopped_while_slides_are_looked_at_releases_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from copilot.triage import release
+
+    asked = release.why_not
+
+    def then_stopped(stated: Certificate, scorer: StandIn, kept: Store) -> str | None:
+        answer = asked(stated, scorer, kept)
+        kept.stop_certificate(stated.sha256, "the audit refutes it", "another process")
+        return answer
+
+    monkeypatch.setattr(release, "why_not", then_stopped)
+    worklist, _ = run(store, {"case-1": [sight("low", 0.01)]})
+    assert not worklist.rows[0].released
+    assert "the audit refutes it" in worklist.as_json()["certificate"]["refused"]
+
+
+def _triage_slides(place: str, worker: int) -> None:
+    with Store(place) as store:
+        for number in range(15):
+            score = 0.95 if worker else 0.01
+            run(store, {f"case-{number}": [sight(f"slide {worker} {number}", score)]})
+
+
+def test_two_processes_that_see_different_slides_of_a_case_never_release_it(tmp_path: Path) -> None:
+    place = str(tmp_path / "store.sqlite3")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_triage_slides, args=(place, worker)) for worker in range(2)]
+    for process in workers:
+        process.start()
+    for process in workers:
+        process.join(60)
+    assert [process.exitcode for process in workers] == [0, 0]
+    with Store(place) as store:
+        rows = store.worklist()
+        assert len(rows) == 15
+        assert {row.status for row in rows} == {"to read"}
+        assert all(len(row.record["slides"]) == 2 for row in rows)
 
 
 def test_the_store_holds_no_name_of_a_slide(store: Store, tmp_path: Path) -> None:

@@ -227,6 +227,6 @@ def test_only_a_store_that_nobody_named_may_be_missing(monkeypatch: pytest.Monke
     assert open_triage(None, None, None) == Triage()
     with pytest.raises(SetupError):
         open_triage("/proc/none/store.sqlite3", None, None)
+    (tmp_path / "c.json").write_text("{}")
     with pytest.raises(UsageError, match="no certificate"):
-        (tmp_path / "c.json").write_text("{}")
         open_triage(None, tmp_path / "c.json", None)
