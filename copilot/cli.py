@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -20,7 +20,9 @@ from .commands.index import index as make_index
 from .commands.index import similar
 from .commands.mcp import mcp
 from .commands.pretrain import pretrain
+from .commands.report import report
 from .commands.selftest import selftest
+from .commands.suggest import suggest
 from .commands.teach import teach
 from .commands.train_slide import train_slide
 from .commands.triage import audit_triage, calibrate_triage, triage
@@ -199,56 +201,6 @@ def inspect(
 
 
 @app.command()
-def suggest(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="PATH...",
-            help="Slides or images; may be left out with --differential.",
-            show_default=False,
-        ),
-    ] = None,
-    context: Context = None,
-    differential: Annotated[str | None, typer.Option(metavar='"A|B"', help="Candidates to separate.")] = None,
-    mpp: Mpp = None,
-    as_json: AsJson = False,
-) -> None:
-    """Ancillary tests, ordered by how much each would settle between the candidates."""
-    from .requests import parse_options
-
-    given = parse_options(differential)
-    if not paths and len(given) < 2:
-        raise UsageError('name slides, or at least two candidates: --differential "A|B"')
-    if paths:
-        with _views(paths, mpp) as views:
-            plan = _load("embedded", "embedded").suggest(views, context=context, given=given, progress=_progress)
-    else:
-        from .suggest import suggest_for
-
-        plan = suggest_for(given, context=context)
-    _progress("")
-    _print_json(plan.as_json()) if as_json else typer.echo(plan.markdown())
-
-
-@app.command()
-def report(
-    paths: Paths,
-    out: Annotated[Path, typer.Option(help="The draft to write, FILE.md.")],
-    context: Context = None,
-    mpp: Mpp = None,
-) -> None:
-    """A draft report whose every line names its finding or says that it was not assessed."""
-    from .report import check_target
-
-    check_target(out)
-    with _views(paths, mpp) as views:
-        draft = _load("embedded", "embedded").report(views, context=context, progress=_progress)
-    draft.write(out)
-    _progress("")
-    typer.echo(f"draft written to {out.name}")
-
-
-@app.command()
 def doctor(
     prepare: Annotated[bool, typer.Option(help="Also convert the language model, once.")] = False,
     as_json: AsJson = False,
@@ -319,19 +271,6 @@ def _print_evidence(answer: Answer) -> None:
         typer.echo(f"  note: {note}")
 
 
-def _views(paths: Iterable[Path], mpp: float | None) -> Any:
-    from contextlib import contextmanager
-
-    from .requests import Request, checked_mpp, opened
-
-    @contextmanager
-    def views() -> Any:
-        with opened(Request(tuple(paths), "look", mpp=checked_mpp(mpp))) as question:
-            yield question.views
-
-    return views()
-
-
 _shown = False
 
 
@@ -390,6 +329,8 @@ app.command("train-slide")(train_slide)
 app.command()(triage)
 app.command()(calibrate_triage)
 app.command()(audit_triage)
+app.command()(report)
+app.command()(suggest)
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import pytest
 
 from copilot.ancillary import suggest_tests
 from copilot.answer import ModelCard
-from copilot.report import DRAFT, GIVEN, Report, ReportLine, check_target, draft_report
+from copilot.report import DRAFT, GIVEN, KNOWLEDGE, Report, ReportLine, check_target, draft_report
 from copilot.report_fields import BY_ORGAN, unassessed
 from instruction_data.knowledge import load_knowledge
 from slides import Finding, UsageError
@@ -18,7 +18,7 @@ from vision_encoder.observation import Observation
 
 from .observed import VIEW, evidence, observation, unusable
 
-BODY = ("Specimen", "What was examined", "Classification", "Microscopy", "Measures", "Not assessed")
+BODY = ("Conclusion", "Specimen", "What was examined", "Synoptic fields", "Microscopy", "Measures", "Comment")
 MALIGNANT = {"malignant": 0.88, "pre-malignant": 0.11, "normal": 0.01}
 NORMAL = {"normal": 0.97, "malignant": 0.03}
 MODEL = ModelCard("words", "embedded", {"encoder": "ab12", "heads": "cd34"})
@@ -45,7 +45,7 @@ def test_every_line_names_its_finding_or_says_not_assessed() -> None:
     for title in BODY:
         for line in found[title]:
             ground = re.search(r" \[(E\d+(?:, E\d+)*)\]$", line)
-            assert ground or line.endswith((": not assessed", GIVEN)), line
+            assert ground or line.endswith((": not assessed", GIVEN, KNOWLEDGE)), line
             for index in re.findall(r"\d+", ground.group(1)) if ground else ():
                 assert 1 <= int(index) <= len(report.evidence)
 
@@ -54,7 +54,7 @@ def test_the_numbers_of_a_line_are_those_of_its_evidence() -> None:
     report = draft()
     for section in report.sections:
         for line in section.lines:
-            if section.title in ("Classification", "Microscopy") and line.status == "supported":
+            if section.title in ("Synoptic fields", "Microscopy") and line.status == "supported":
                 (index,) = line.evidence
                 finding = report.evidence[index - 1].finding
                 assert finding.label is not None
@@ -73,13 +73,15 @@ def test_a_line_without_ground_cannot_be_made() -> None:
 )
 def test_the_wording_is_bound_to_the_probability(probability: float, word: str) -> None:
     seen = observation("a.svs", {"malignant": probability, "normal": 1 - probability})
-    line = next(line for line in draft_report([seen]).sections[2].lines if line.text.startswith("Kind"))
+    report = draft_report([seen])
+    line = next(line for line in report.section("Synoptic fields").lines if line.text.startswith("Kind"))
     assert word in line.text
+    assert word in report.section("Conclusion").lines[0].text.lower()
 
 
 def test_an_abstaining_finding_is_not_classified_however_sure_it_looks() -> None:
     report = draft_report([observation("a.svs", {"malignant": 0.99}, abstained=True)])
-    line = report.sections[2].lines[0]
+    line = report.section("Synoptic fields").lines[0]
     assert "not classified" in line.text
     assert "unlike the calibration tissue" in line.text
 
@@ -95,8 +97,20 @@ def test_the_worst_slide_comes_first_after_what_could_not_be_seen() -> None:
     assert ["glass.svs" in lines[0], "a.svs" in lines[1], "b.svs" in lines[2]] == [True] * 3
 
 
+def test_the_conclusion_begins_with_the_worst_slide_that_could_be_seen() -> None:
+    lines = draft().section("Conclusion").lines
+    assert [line.status for line in lines] == ["not assessed", "supported", "supported"]
+    assert "Favours a malignant process (0.88)" in lines[1].text
+    assert "this excludes nothing in the fields that were not seen" in lines[2].text
+
+
+def test_a_conflict_with_the_request_is_a_comment_with_its_evidence() -> None:
+    comment = draft_report([observation("a.svs", MALIGNANT)], context="Skin excision").section("Comment")
+    assert any("conflict" in line.text and line.status == "supported" for line in comment.lines)
+
+
 def test_what_a_picture_cannot_give_is_listed_as_not_assessed() -> None:
-    lines = sections(draft())["Not assessed"]
+    lines = sections(draft())["Synoptic fields"]
     for field in ("Margins", "Lymphovascular invasion", "Grade", "Stage", "Mitotic count", "Mismatch repair status"):
         assert f"- {field}: not assessed" in lines
     assert all(len(set(unassessed(organ))) == len(unassessed(organ)) for organ in BY_ORGAN)
@@ -129,7 +143,7 @@ def test_the_evidence_table_has_one_row_for_each_finding() -> None:
 
 
 def test_the_organ_of_the_request_chooses_the_fields() -> None:
-    lines = sections(draft("breast core"))["Not assessed"]
+    lines = sections(draft("breast core"))["Synoptic fields"]
     assert "- Hormone receptors and HER2: not assessed" in lines
     assert "- Tumour budding: not assessed" not in lines
 
@@ -167,7 +181,7 @@ def test_write_replaces_in_one_step_and_leaves_nothing_else(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["draft.md"]
 
 
-@pytest.mark.parametrize("name", ["draft.pdf", "draft", "nowhere/draft.md"])
+@pytest.mark.parametrize("name", ["draft.rtf", "draft", "nowhere/draft.md"])
 def test_a_target_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as error:
         check_target(tmp_path / name)
