@@ -68,6 +68,7 @@ def check(prepare: bool = False) -> list[Check]:
         *_trained_files(),
         _viewer(),
         _cache(),
+        _case_store(),
         _analytics(),
         _loopback(),
         _browser(),
@@ -287,6 +288,25 @@ def _cache() -> Check:
         fix = "name a folder you may write to in PATHCOPILOT_CACHE"
         return Check("cache folder", "FAIL", f"{folder} cannot be written: {error.strerror}", fix)
     return Check("cache folder", "PASS", str(folder))
+
+
+def _case_store() -> Check:
+    """The user's store, which is not made by looking; its audit log is read from end to end."""
+    from .store import open_store
+    from .store.place import store_url
+
+    name, url = "case store", store_url()
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        return Check(name, "PASS", f"none yet: made when the desk or a certificate needs it, as {file.name}")
+    try:
+        with open_store() as store:
+            broken, entries, cases = store.first_broken_entry(), len(store.audit_log()), len(store.worklist())
+    except PathcopilotError as error:
+        return Check(name, "FAIL", _first_line(error), "name another with PATHCOPILOT_STORE")
+    if broken is not None:
+        return Check(name, "FAIL", f"its audit log was altered at entry {broken}", "bring it back from a backup")
+    return Check(name, "PASS", f"{cases} cases, {entries} entries in the audit log, each follows from the one before")
 
 
 def _analytics() -> Check:

@@ -51,7 +51,7 @@ memory = Table(
     "memory",
     metadata,
     Column("slide", _HASH, primary_key=True),
-    Column("kind", String(64), primary_key=True),
+    Column("kind", String(255), primary_key=True),
     Column("made_by", String(128), primary_key=True),
     Column("payload", LargeBinary, nullable=False),
     Column("at", _TIME, nullable=False),

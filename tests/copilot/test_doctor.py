@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import socket
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from copilot import doctor
 from copilot.doctor import Check, render
 from copilot.language import convert
+from copilot.store import Store
 from slides import SetupError
 from slides.files import sha256_of
 
@@ -37,6 +39,25 @@ def test_this_machine_is_looked_at_in_full(weights: Path) -> None:
     assert not any(item.fix for item in checks if item.status == "PASS")
     found = {item.name: item.status for item in checks}
     assert found["language weights"] == found["torch"] == found["loopback"] == found["analytics"] == "PASS"
+
+
+def test_the_case_store_is_read_and_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "store.sqlite3"
+    monkeypatch.setenv("PATHCOPILOT_STORE", str(place))
+    assert doctor._case_store().status == "PASS"
+    assert not place.exists()
+    with Store(place) as store:
+        store.note("test", "opened", "case-1", {})
+        store.note("test", "closed", "case-1", {})
+    assert "2 entries in the audit log" in doctor._case_store().detail
+    with sqlite3.connect(place) as connection:
+        connection.execute("DROP TRIGGER audit_no_update")
+        connection.execute("UPDATE audit SET actor = 'nobody' WHERE number = 1")
+    connection.close()
+    assert doctor._case_store().status == "FAIL"
+    assert "altered at entry 1" in doctor._case_store().detail
+    place.write_bytes(b"no store" * 1000)
+    assert doctor._case_store().status == "FAIL"
 
 
 def test_text_and_json_say_the_same() -> None:

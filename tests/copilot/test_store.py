@@ -53,6 +53,9 @@ def test_memory_is_given_back_to_its_maker_alone(store: Store) -> None:
     assert store.memory(SLIDE, "features", MAKER) == payload
     assert store.memory(SLIDE, "features", "encoder 2 heads 1") is None
     assert store.memory(SLIDE, "map", MAKER) is None
+    longest = "observation of 100000,100000,100000,100000 0123456789abcdef False head and neck"
+    store.remember(SLIDE, longest, b"a view", MAKER)
+    assert store.memory(SLIDE, longest, MAKER) == b"a view"
     store.remember(SLIDE, "features", b"anew", MAKER)
     assert store.memory(SLIDE, "features", MAKER) == b"anew"
 
