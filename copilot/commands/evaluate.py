@@ -102,6 +102,37 @@ def chat_command(
     typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
 
 
+@app.command("slide-model")
+def slide_model_command(
+    data: Annotated[Path | None, typer.Option(help="Folder that holds tiles/ and atlas/.")] = None,
+    recipe: Annotated[Path, typer.Option(metavar="RECIPE.toml", help="The recipe of whole cases.")] = Path(
+        "recipes/slide-atlas.toml"
+    ),
+    composed: Annotated[Path, typer.Option(metavar="RECIPE.toml", help="The recipe of composed slides.")] = Path(
+        "recipes/slide-composed.toml"
+    ),
+    model: Annotated[Path | None, typer.Option(metavar="DIR", help="A model of your own, by train-slide.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write the model card.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """What a model of whole slides tells, beside pooling and colour, and whether its maps show where."""
+    from vision_encoder.benchmark.material import find_data
+    from vision_encoder.slide_models.card import summary, write_card
+    from vision_encoder.slide_models.evaluate import evaluate_slide_model
+
+    if out is not None and not out.resolve().parent.is_dir():
+        raise UsageError(f"the folder of {out.name} does not exist: make it first")
+    folder = find_data(data)
+    assert folder is not None
+    results = evaluate_slide_model(recipe, composed, folder, model, _progress)
+    _progress("", 0, 0)
+    if out is not None:
+        from slides.files import write_atomically
+
+        write_atomically(out, write_card(results))
+    typer.echo(json.dumps(results, ensure_ascii=False) if as_json else summary(results))
+
+
 def _training_card(name: str) -> dict[str, Any] | None:
     """What the card beside the weights of `embedded`, or of a folder, states of their training."""
     from vision_encoder.local_encoder import CARD
