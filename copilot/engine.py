@@ -13,6 +13,7 @@ from instruction_data.knowledge import load_knowledge
 from instruction_data.prompt import SYSTEM
 from slides import Evidence, Region, SlideError, UsageError, open_slide
 from vision_encoder.look import Eye, Progress, load_eye
+from vision_encoder.memory import Memory
 from vision_encoder.observation import Observation
 
 from .answer import Answer, Claim, Done, Event, Found, Looking, ModelCard, Question, Saying, Timings, View
@@ -79,16 +80,18 @@ class Copilot:
         quantise: str | None = None,
         wording: Wording = "slots",
         heads: Sequence[Path] = (),
+        memory: Memory | None = None,
     ) -> Copilot:
         """A copilot with the named models, or with a language model of your own.
 
-        `heads` are HEAD.json files of `pathcopilot adapt`. Raises `SetupError` when weights are missing or
+        `heads` are HEAD.json files of `pathcopilot adapt`; `memory` is where slides are remembered, by default in
+        this process. Raises `SetupError` when weights are missing or
         altered, `UsageError` for a head that does not fit, or a language model tuned to see by another encoder.
         """
         started = time.perf_counter()
         with ThreadPoolExecutor(1, thread_name_prefix="language") as pool:  # beside the eye: both wait for the disk
             future = pool.submit(_prepared, language, quantise)
-            eye = load_eye(encoder, heads)
+            eye = load_eye(encoder, heads, memory)
         speaker = future.result()
         if isinstance(speaker, LocalModel) and speaker.encoder_sha256 not in ("", eye.encoder.sha256):
             raise UsageError(

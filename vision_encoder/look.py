@@ -6,11 +6,10 @@ likeness, measures, quality.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import hashlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -24,7 +23,18 @@ from .encode_fields import encode_fields as encode_fields
 from .evidence_tiles import evidence_tiles
 from .field import Field
 from .low_power import scan
+from .memory import (
+    Fields,
+    InProcess,
+    Memory,
+    maker,
+    pack_fields,
+    pack_observation,
+    unpack_fields,
+    unpack_observation,
+)
 from .morphometry import measure, measure_together
+from .nothing_to_read import nothing_to_read as nothing_to_read
 from .observation import Look, Observation
 from .sampling import MOST_IN_BOX, TilePlan, plan_tiles, seen_share, typical
 from .slide_findings import disagreement, look_closer, seen_closer, stopped, suspicious
@@ -35,18 +45,9 @@ if TYPE_CHECKING:
     from .retrieval import Atlas, Match
 
 T = TypeVar("T")
-COARSEST_MPP = 4.0
-SMALLEST_PX = 32
 FIELDS_SHOWN = 6
 FIELDS_MEASURED = 6
-REMEMBERED = 64
-LEAST_TISSUE = 0.002
 ORDER = ("stain", "organ", "category", "tissue", "disease")
-NOT_SEEN = {
-    "blank": "there is no tissue in this view, only glass",
-    "dark field": "this is dark-field or fluorescence; only bright-field histology can be read",
-    "greyscale": "this picture has no colour; only stained bright-field histology can be read",
-}
 NO_HEADS = (
     "No heads were trained for encoder '{}', so neither stain, organ nor disease is read, only measured: "
     "use embedded, or train heads for it."
@@ -73,18 +74,24 @@ class _Looked:
 
 
 class Eye:
-    """Encoder, heads and reference cases together; remembers its last 64 observations.
+    """Encoder, heads and reference cases together; remembers what it saw, in this process unless told where.
 
     Without heads it measures only; `note` is then said with every observation.
     """
 
-    def __init__(self, encoder: Encoder, heads: HeadSet | None, atlas: Atlas | None, note: str = "") -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        heads: HeadSet | None,
+        atlas: Atlas | None,
+        note: str = "",
+        memory: Memory | None = None,
+    ) -> None:
         self.encoder = encoder
         self.heads = heads
         self.atlas = atlas
         self.note = note
-        self._seen: OrderedDict[tuple[str, str, Region, float | None, str | None], Observation] = OrderedDict()
-        self._lock = Lock()
+        self.memory: Memory = memory or InProcess()
 
     @property
     def weights_sha256(self) -> dict[str, str]:
@@ -114,17 +121,16 @@ class Eye:
         if view is None:
             width, height = slide.size
             raise UsageError(f"the region lies outside the slide, which is {width} x {height} px")
-        key = (slide.fingerprint, slide.name, view, slide.mpp, organ)
-        with self._lock:
-            if (known := self._seen.get(key)) is not None:
-                self._seen.move_to_end(key)
-                return known
+        # what is said of the file depends on more than its content: on the scale that the user states
+        told = hashlib.sha256(repr((slide.mpp, slide.conditions)).encode()).hexdigest()[:16]
+        kind = f"observation of {','.join(map(str, view.xywh))} {told} {region is None} {organ or ''}"
+        made_by = maker({**self.weights_sha256, "note": self.note})
+        known = unpack_observation(self.memory.memory(slide.fingerprint, kind, made_by), slide.name)
+        if known is not None:
+            return known
         observation = yield from self._look(slide, view, region is None, organ, halted)
         if not halted():
-            with self._lock:
-                self._seen[key] = observation
-                if len(self._seen) > REMEMBERED:
-                    self._seen.popitem(last=False)
+            self.memory.remember(slide.fingerprint, kind, pack_observation(observation), made_by)
         return observation
 
     def _look(
@@ -153,7 +159,7 @@ class Eye:
             yield Progress("scanning the slide at low power", looks=(look,), glimpse=overview)
         # features that no head reads would only cost time
         encoder = self.encoder if self.heads is not None else None
-        tiles, shades, features = yield from encode_fields(encoder, slide, plan, halted)
+        tiles, shades, features = yield from self._fields(encoder, slide, plan, halted)
         unread = len(plan.tiles) - len(tiles)
         if unread and not halted():
             notes.append(f"{unread} of {len(plan.tiles)} fields could not be read and were left out.")
@@ -176,6 +182,20 @@ class Eye:
             gist,
             tuple(looks),
         )
+
+    def _fields(
+        self, encoder: Encoder | None, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
+    ) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:
+        """As `encode_fields`, from memory where the same tiles were encoded: another organ reads the same features."""
+        planned = hashlib.sha256(repr((plan.tiles, plan.sizes)).encode()).hexdigest()[:16]
+        kind, made_by = f"fields {planned}", maker({"encoder": self.encoder.sha256 if encoder else ""})
+        known = unpack_fields(self.memory.memory(slide.fingerprint, kind, made_by))
+        if known is not None:
+            return known.tiles, known.shades, known.features
+        tiles, shades, features = yield from encode_fields(encoder, slide, plan, halted)
+        if not halted() and len(plan.tiles) > MOST_IN_BOX:  # a box is read again in no time
+            self.memory.remember(slide.fingerprint, kind, pack_fields(Fields(tiles, shades, features)), made_by)
+        return tiles, shades, features
 
     def _findings(
         self, looked: _Looked, halted: Callable[[], bool]
@@ -299,8 +319,10 @@ class Eye:
         return measure_together(fields, plan.mpp, view, slide.name, stain)
 
 
-def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
+def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = (), memory: Memory | None = None) -> Eye:
     """Encoder, its heads and a laboratory's own, and its reference cases; of another encoder, what there is.
+
+    `memory` is where it remembers slides, by default in this process.
 
     Raises
     ------
@@ -333,24 +355,10 @@ def load_eye(encoder: str = "embedded", own_heads: Sequence[Path] = ()) -> Eye:
 
     heads, atlas = shipped(load_heads), shipped(load_atlas)
     if heads is not None:
-        return Eye(loaded, heads.with_added(*own), atlas)
+        return Eye(loaded, heads.with_added(*own), atlas, memory=memory)
     if own:  # a laboratory's own heads speak alone
-        return Eye(loaded, own[0].with_added(*own[1:]), atlas)
-    return Eye(loaded, None, None, NO_HEADS.format(loaded.name))
-
-
-def nothing_to_read(slide: Slide, view: Region, quality: Sequence[Evidence]) -> str | None:
-    """Why there is nothing to speak about, in one sentence, or None."""
-    found = {item.finding.name: item.finding for item in quality}
-    colour = found["stain_colour"].label if "stain_colour" in found else None
-    if colour in NOT_SEEN:
-        return NOT_SEEN[colour]
-    if min(view.width, view.height) < SMALLEST_PX:
-        return f"only {view.width} x {view.height} px: too small to show cells"
-    if slide.mpp is not None and slide.mpp > COARSEST_MPP:
-        return f"too coarse for cells: {slide.mpp:.3g} µm/px, {COARSEST_MPP:g} or finer is needed"
-    share = found["tissue_share"].value if "tissue_share" in found else None
-    return NOT_SEEN["blank"] if share is not None and share < LEAST_TISSUE else None
+        return Eye(loaded, own[0].with_added(*own[1:]), atlas, memory=memory)
+    return Eye(loaded, None, None, NO_HEADS.format(loaded.name), memory)
 
 
 def _left_out(finding: Finding | None, label: str) -> bool:
