@@ -102,6 +102,10 @@ def ask(
         bool,
         typer.Option(help="Let a server's model look closer by tools before it answers; every sentence is checked."),
     ] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|URL", help="Case store that remembers what was seen of each slide; else nothing."),
+    ] = None,
 ) -> None:
     """Ask about slides, images or boxes; the answer prints as it streams."""
     from .requests import Request, checked_mpp, opened, parse_options, parse_region
@@ -115,7 +119,7 @@ def ask(
     if batch is not None:
         if paths or question:
             raise UsageError("--batch takes paths and questions from its file: leave PATH and --question out")
-        _ask_batch(batch, language, encoder, wording, quantise, head or ())
+        _ask_batch(batch, language, encoder, wording, quantise, head or (), store)
         return
     if question is None:
         raise UsageError('say what you want to know: --question "what is this?"')
@@ -128,7 +132,7 @@ def ask(
         options=parse_options(options),
     )
     with opened(request) as asked:
-        copilot = _load(language, encoder, wording, quantise, head or ())
+        copilot = _load(language, encoder, wording, quantise, head or (), store)
         if agent:
             from .chains import agent as agents
         answer = _stream(agents.Agent(copilot) if agent else copilot, asked, show=not as_json)
@@ -139,7 +143,13 @@ def ask(
 
 
 def _ask_batch(
-    batch: Path, language: str, encoder: str, wording: str, quantise: str | None, heads: Sequence[Path]
+    batch: Path,
+    language: str,
+    encoder: str,
+    wording: str,
+    quantise: str | None,
+    heads: Sequence[Path],
+    store: str | None,
 ) -> None:
     from .requests import from_json, opened
 
@@ -152,7 +162,7 @@ def _ask_batch(
         _progress(f"question {number} of {len(lines)}")
         try:
             with opened(from_json(line, batch.parent)) as asked:
-                copilot = copilot or _load(language, encoder, wording, quantise, heads)
+                copilot = copilot or _load(language, encoder, wording, quantise, heads, store)
                 _print_json(_stream(copilot, asked, show=False).as_json())
         except PathcopilotError as error:
             _print_json({"error": str(error)})
@@ -223,13 +233,24 @@ def sample(folder: Annotated[Path, typer.Argument(metavar="[DIR]")] = Path("samp
 
 
 def _load(
-    language: str, encoder: str, wording: str = "slots", quantise: str | None = None, heads: Sequence[Path] = ()
+    language: str,
+    encoder: str,
+    wording: str = "slots",
+    quantise: str | None = None,
+    heads: Sequence[Path] = (),
+    store: str | None = None,
 ) -> Copilot:
     _progress("loading models")
     from .engine import Copilot
+    from .store import open_store
 
     return Copilot.load(
-        language, encoder, quantise=quantise, wording="free" if wording == "free" else "slots", heads=heads
+        language,
+        encoder,
+        quantise=quantise,
+        wording="free" if wording == "free" else "slots",
+        heads=heads,
+        memory=None if store is None else open_store(store),  # nothing of a slide is written unasked
     )
 
 

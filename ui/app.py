@@ -100,11 +100,12 @@ def serve(
     heads: Sequence[Path] = (),
     certificate: Path | None = None,
     patients: Path | None = None,
+    slide_model: Path | None = None,
     store: str | None = None,
 ) -> None:
     """Serves the desk on 127.0.0.1 until it is interrupted; models load once the page can be opened.
 
-    `certificate`, `patients` and `store` are the worklist's, as for `pathcopilot triage`. Raises `SlideNotFound` for a
+    `certificate`, `patients`, `slide_model` and `store` are as for `pathcopilot triage`; slides are remembered there. Raises `SlideNotFound` for a
     path that is not there, `UsageError` when the port is taken or a file that was named is missing or is none of its
     kind, `SetupError` when the case store cannot be used.
     """
@@ -116,14 +117,17 @@ def serve(
         if not path.is_file():
             raise UsageError(f"{path.name}: no head there: name the HEAD.json that pathcopilot adapt wrote")
 
+    triage = open_triage(store, certificate, patients, slide_model)
+
     def load() -> Engine:
         from copilot import Copilot
 
-        return Copilot.load(language, encoder, heads=heads)
+        return Copilot.load(language, encoder, heads=heads, memory=triage.store)
 
     from copilot.store.place import data_folder
 
-    app = build_app(load, slides, Votes(data_folder() / VOTES), open_triage(store, certificate, patients))
+    triage = open_triage(store, certificate, patients)
+    app = build_app(load, slides, Votes(data_folder() / VOTES), triage)
 
     def opened() -> None:
         threading.Thread(target=app.state.rack.warm, name="first slide", daemon=True).start()
