@@ -17,6 +17,7 @@ from vision_encoder.slide_models.evaluate import _some, learning_curve
 from vision_encoder.slide_models.faithful import MAPS, deletion, deletion_area, localisation, map_of
 from vision_encoder.slide_models.recipe import read_recipe
 from vision_encoder.slide_models.score import load_slide_model
+from vision_encoder.slide_models.sections import Sections
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,8 +82,22 @@ def test_a_share_of_the_patients_keeps_whole_patients_of_every_class() -> None:
 
 
 def test_more_patients_teach_more(fitting: Fitting) -> None:
-    curve = learning_curve(["mean"], made_bags(60, distance=4.0), fitting.recipe, lambda *_: None)
-    assert curve["mean"]["100%"][0] > curve["mean"]["10%"][0]
+    curve = learning_curve("mean", made_bags(60, distance=4.0), fitting.recipe, lambda *_: None)
+    assert curve["100%"][0] > curve["10%"][0]
+
+
+def test_a_section_is_made_once_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> dict[str, list[float]]:
+        made.append(1)
+        return {"area": [0.1, 0.2]}
+
+    for _ in range(2):
+        assert Sections(tmp_path / "kept").once("curve mean", make) == {"area": [0.1, 0.2]}
+    assert len(made) == 1
+    Sections(None).once("curve mean", make)
+    assert len(made) == 2
 
 
 def test_areas_of_several_classes_are_one_where_all_are_told_and_half_where_none_is() -> None:

@@ -20,9 +20,12 @@ from .bag import Bag, BagSet, Positions
 from .multitask import UNKNOWN
 from .recipe import TaskTable
 
+EMBEDDED = (1, 2, 4)
+"""Downsamples whose tiles are embedded together, so that a recipe of other magnifications finds them in the cache."""
+
 
 def atlas_tiles(data: Path, settings: Mapping[str, Any], split: str) -> ReferenceTiles:
-    """The atlas's H&E tiles of one split, cases whose label is sure, at the recipe's magnifications.
+    """The atlas's H&E tiles of one split, cases whose label is sure, at every magnification that is embedded.
 
     Raises
     ------
@@ -31,7 +34,7 @@ def atlas_tiles(data: Path, settings: Mapping[str, Any], split: str) -> Referenc
     """
     tiles = load_reference_tiles(data, settings.get("rename", {}))
     wanted = (tiles.source == "atlas") & (tiles.stain == "HE") & tiles.certain & tiles.permissive
-    wanted &= (tiles.split == split) & np.isin(tiles.downsample, settings["downsamples"])
+    wanted &= (tiles.split == split) & np.isin(tiles.downsample, EMBEDDED)
     if not wanted.any():
         raise UsageError(f"no tiles of whole cases under {data}: it should hold the folder atlas")
     return tiles.where(wanted)
@@ -51,8 +54,12 @@ def atlas_bags(
     ------
     UsageError, SetupError : as `atlas_tiles`
     """
+    if not set(settings["downsamples"]) <= set(EMBEDDED):
+        raise UsageError(f"downsamples of the atlas are among {', '.join(map(str, EMBEDDED))}")
     tiles = atlas_tiles(data, settings, split)
-    return bags_of(tiles, tile_features(encoder, tiles, "whole", progress), tasks)
+    features = tile_features(encoder, tiles, "whole", progress)
+    chosen = np.isin(tiles.downsample, settings["downsamples"])
+    return bags_of(tiles.where(chosen), features[chosen], tasks)
 
 
 def bags_of(tiles: ReferenceTiles, features: Features, tasks: Sequence[TaskTable]) -> BagSet:

@@ -88,6 +88,10 @@ def _folds(results: Results) -> list[str]:
         "what is told from it is no histology.",
         "",
         *table(["model", "task", "area", "above mean", "above colour"], rows),
+        "Read at twice the µm/px that it was fitted on, what ships has "
+        + ", ".join(f"{task} {_interval(area)}" for task, area in results["coarser"].items())
+        + ".",
+        "",
         f"The goal of {GOAL} for `{first}` is {reached}: the best of these, `{best[0]}`, has "
         f"{_interval(best[1][first]['area'])}. The best of many is flattered; held-out cases are below.",
         "",
@@ -187,7 +191,7 @@ def _limits(results: Results) -> list[str]:
     return [
         "## Limits",
         "",
-        "- Slides are sampled: up to 56 tiles stand for one, from three magnifications. A slide read otherwise is read "
+        "- Slides are sampled: up to 32 tiles of full resolution stand for one. A slide read otherwise is read "
         "outside what this was fitted on.",
         "- One laboratory for nearly all cases, few scanners, mostly gastrointestinal and soft tissue.",
         "- An interval by bootstrap over patients holds the folds fixed; over other folds figures move besides.",

@@ -3,8 +3,9 @@ where the decision lies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,20 @@ from .atlas_bags import atlas_bags
 from .bag import BagSet, Matrix, group_count
 from .compare import areas, rounded
 from .composed import TASK, compose, labelled_tiles
-from .cross_fit import Fitting, SlideModel, folds_of, out_of_fold
+from .cross_fit import Fitting, SlideModel, folds_of, out_of_fold, seeds_of
 from .faithful import MAPS, deletion, localisation, map_of
 from .multitask import UNKNOWN
 from .recipe import POOLED, SlideRecipe, read_recipe
 from .run import fitting_of
 from .score import LoadedSlideModel, load_slide_model
+from .sections import Sections
 
 Results = dict[str, Any]
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 """Shares of the training patients of a learning curve."""
 CURVE_SEEDS = 2
+MAP_SEEDS = 2
+"""Networks whose maps are averaged."""
 TOLD = ("sha256", "kind", "recipe", "bags", "groups", "ladder", "silent")
 """What the results repeat of the model's own card."""
 
@@ -65,6 +69,9 @@ def evaluate_slide_model(
     found["size of the slide"] = out_of_fold("mean", _sizes(bags), Fitting(cases), progress)
     attention = next((kind for kind in cases.models if kind not in POOLED), "abmil")
     shown = dict.fromkeys([loaded.model.kind, attention])
+    assert fitting.kept is not None
+    # the composed recipe is part of what is measured
+    sections = Sections(fitting.kept / tiles.sha256[:12])
     return {
         "recipe": cases.name,
         "model": {
@@ -73,10 +80,17 @@ def evaluate_slide_model(
         "encoder": encoder.name,
         "data": {"bags": len(bags), "groups": group_count(bags.groups), "classes": _counts(bags)},
         "folds": {name: _areas(bags, logits, found["mean"], found["colour"]) for name, logits in found.items()},
+        "coarser": coarser(loaded.model.kind, bags, cases, data, encoder, progress),
         "held_out": held_out(cases, data, encoder, fitting, bags, colour, loaded, progress),
-        "curve": learning_curve(dict.fromkeys(["mean", "max", *shown]), bags, cases, progress),
-        "deletion": {kind: _deleted(kind, bags, fitting, task, progress) for kind in shown},
-        "localisation": located(tiles, data, encoder, loaded, task, progress),
+        "curve": {
+            kind: sections.once(f"curve {kind}", partial(learning_curve, kind, bags, cases, progress))
+            for kind in dict.fromkeys(["mean", "max", *shown])
+        },
+        "deletion": {
+            kind: sections.once(f"deletion {kind}", partial(_deleted, kind, bags, fitting, task, progress))
+            for kind in shown
+        },
+        "localisation": located(tiles, data, encoder, loaded, task, sections, progress),
         "attribution": list(bags.attribution),
     }
 
@@ -119,6 +133,24 @@ def _sizes(bags: BagSet) -> BagSet:
             for bag in bags.bags
         ),
     )
+
+
+def coarser(
+    kind: str, bags: BagSet, cases: SlideRecipe, data: Path, encoder: Encoder, progress: Progress
+) -> dict[str, list[float]]:
+    """Area by task where the held-out slides are read at twice the µm/px that was learned from."""
+    settings = {**cases.data, "downsamples": [2 * step for step in cases.data["downsamples"]]}
+    twice = {bag.name: bag for bag in atlas_bags(data, settings, cases.tasks, encoder, progress).bags}
+    fitting, known = Fitting(cases), [index for index, bag in enumerate(bags.bags) if bag.name in twice]
+    shared = bags.where(np.array(known))
+    sums = {task: np.zeros((len(shared), len(names))) for task, names in bags.classes.items()}
+    for seed in seeds_of(cases):
+        for fitted, asked in folds_of(shared, cases, seed):
+            model = fitting.fit(kind, shared.where(fitted), [seed])
+            for index in asked:
+                for task, logits in model.logits(twice[shared.bags[index].name]).items():
+                    sums[task][index] += logits
+    return {task: rounded(estimate(areas(logits, shared.labels[task], shared.groups))) for task, logits in sums.items()}
 
 
 def held_out(
@@ -168,25 +200,21 @@ def _logits(model: SlideModel, bags: BagSet) -> dict[str, Matrix]:
     return {task: np.stack([row[task] for row in rows]) for task in bags.classes}
 
 
-def learning_curve(
-    kinds: Iterable[str], bags: BagSet, cases: SlideRecipe, progress: Progress
-) -> dict[str, dict[str, list[float]]]:
-    """Area of the first task by model and share of the patients of each training fold."""
+def learning_curve(kind: str, bags: BagSet, cases: SlideRecipe, progress: Progress) -> dict[str, list[float]]:
+    """Area of the first task by share of the patients of each training fold."""
     task, numbers = next(iter(bags.labels.items()))
     fitting = Fitting(cases)
-    told: dict[str, dict[str, list[float]]] = {}
-    for kind in kinds:
-        told[kind] = {}
-        for number, share in enumerate(SHARES):
-            logits = np.zeros((len(bags), len(bags.classes[task])))
-            for seed in range(cases.seed, cases.seed + CURVE_SEEDS):
-                for fitted, asked in folds_of(bags, cases, seed):
-                    some = _some(fitted, numbers, bags.groups, share, seed)
-                    model = fitting.fit(kind, bags.where(some), [seed])
-                    for index in asked:
-                        logits[index] += model.logits(bags.bags[index])[task]
-            told[kind][f"{share:.0%}"] = rounded(estimate(areas(logits, numbers, bags.groups)))
-            progress(f"{kind}, learning curve", number + 1, len(SHARES))
+    told: dict[str, list[float]] = {}
+    for number, share in enumerate(SHARES):
+        logits = np.zeros((len(bags), len(bags.classes[task])))
+        for seed in range(cases.seed, cases.seed + CURVE_SEEDS):
+            for fitted, asked in folds_of(bags, cases, seed):
+                some = _some(fitted, numbers, bags.groups, share, seed)
+                model = fitting.fit(kind, bags.where(some), [seed])
+                for index in asked:
+                    logits[index] += model.logits(bags.bags[index])[task]
+        told[f"{share:.0%}"] = rounded(estimate(areas(logits, numbers, bags.groups)))
+        progress(f"{kind}, learning curve", number + 1, len(SHARES))
     return told
 
 
@@ -218,7 +246,13 @@ def _deleted(kind: str, bags: BagSet, fitting: Fitting, task: str, progress: Pro
 
 
 def located(
-    tiles: SlideRecipe, data: Path, encoder: Encoder, loaded: LoadedSlideModel, task: str, progress: Progress
+    tiles: SlideRecipe,
+    data: Path,
+    encoder: Encoder,
+    loaded: LoadedSlideModel,
+    task: str,
+    sections: Sections,
+    progress: Progress,
 ) -> Results:
     """Tumour tiles found on slides composed of held-out tiles, by models of composed slides and by the one of cases."""
     known = labelled_tiles(data, tiles.data, encoder, progress)
@@ -227,19 +261,21 @@ def located(
     # a pool a set: there are few held-out groups, and none is shared with training
     asked = compose(held, {**tiles.data, "pools": 1}, tiles.seed + 1)
     sources = np.array([bag.group.rpartition("/")[0] for bag in asked.bags], dtype=object)
-    fitting = Fitting(tiles)
-    told: dict[str, dict[str, float]] = {}
-    for kind in tiles.models:
-        model = fitting.fit(kind, taught, [tiles.seed + number for number in range(tiles.seeds)])
-        told[kind] = _located(model, asked, TASK, sources)
-        bag_logits = _logits(model, asked)[TASK]
-        told[kind]["whole slides"] = round(float(areas(bag_logits, asked.labels[TASK], asked.groups)[0]), 4)
-        progress("finding tumour tiles", len(told), len(tiles.models))
-    told[f"{loaded.model.kind}, of cases"] = _located(loaded.model, asked, task, sources)
+
+    def measured(kind: str) -> dict[str, float]:
+        model = Fitting(tiles).fit(kind, taught, [tiles.seed + number for number in range(MAP_SEEDS)])
+        area = areas(_logits(model, asked)[TASK], asked.labels[TASK], asked.groups)[0]
+        return {**_located(model, asked, TASK, sources), "whole slides": round(float(area), 4)}
+
+    maps = {}
+    for number, kind in enumerate(tiles.models, 1):
+        maps[kind] = sections.once(f"maps {kind}", partial(measured, kind))
+        progress("finding tumour tiles", number, len(tiles.models))
+    maps[f"{loaded.model.kind}, of cases"] = _located(loaded.model, asked, task, sources)
     return {
         "tiles": {"train": len(known.tumour), "dev": len(held.tumour), "dev tumour": int(held.tumour.sum())},
         "slides": len(asked),
-        "maps": told,
+        "maps": maps,
     }
 
 
