@@ -63,6 +63,7 @@ def _known_ids(recipe: Mapping[str, Any], entities: set[str], markers: set[str])
     }
     spoken_markers = {
         *recipe["synonyms"]["marker"],
+        *recipe["cost"]["everyday"],
         *recipe["marker_names"],
         *(id for table in ("results", "groups") for ids in recipe[table].values() for id in ids),
         *(id for line in (*lineages, *statements.values()) for says in SAYS for id in line.get(says, ())),
@@ -146,6 +147,7 @@ def _entities(rows: Sequence[Row], oncotree: Sequence[Row], recipe: Mapping[str,
 def _markers(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     read_for = {marker: result for result, markers in recipe["results"].items() for marker in markers}
     synonyms, weight = recipe["synonyms"]["marker"], recipe["cost"]["weight"]
+    factor, everyday = recipe["cost"]["everyday_factor"], frozenset(recipe["cost"]["everyday"])
     return [
         {
             "id": row["id"],
@@ -157,7 +159,7 @@ def _markers(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[dict[str, A
             "pitfalls": row["pitfalls"],
             "prerequisites": row["prerequisites"],
             "cost": int(row["cost_class"]),
-            "weight": weight[int(row["cost_class"]) - 1],
+            "weight": round(weight[int(row["cost_class"]) - 1] * (factor if row["id"] in everyday else 1.0), 4),
             "result": read_for.get(row["id"], "positive"),
             "groups": [name for name, members in recipe["groups"].items() if row["id"] in members],
             "synonyms": list(synonyms.get(row["id"], ())),
