@@ -105,9 +105,9 @@ def serve(
 ) -> None:
     """Serves the desk on 127.0.0.1 until it is interrupted; models load once the page can be opened.
 
-    `certificate`, `patients`, `slide_model` and `store` are as for `pathcopilot triage`; slides are remembered there. Raises `SlideNotFound` for a
-    path that is not there, `UsageError` when the port is taken or a file that was named is missing or is none of its
-    kind, `SetupError` when the case store cannot be used.
+    `certificate`, `patients`, `slide_model` and `store` are as for `pathcopilot triage`; the store also remembers what
+    was seen on slides. Raises `SlideNotFound` for a path that is not there, `UsageError` when the port is taken or a
+    file that was named is missing or is none of its kind, `SetupError` when the case store cannot be used.
     """
     for path in slides:
         if not path.exists():
@@ -126,7 +126,6 @@ def serve(
 
     from copilot.store.place import data_folder
 
-    triage = open_triage(store, certificate, patients)
     app = build_app(load, slides, Votes(data_folder() / VOTES), triage)
 
     def opened() -> None:

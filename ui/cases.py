@@ -56,6 +56,7 @@ class Cases:
     store : where cases and the audit log are kept; without one nothing outlives the process, and nothing is released
     certificate : allows releases; needs a store
     patients : which slides belong together; without it each slide is a case
+    slide_model : folder of a model of whole slides that scores in the place of the head
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Cases:
         store: Store | None = None,
         certificate: Certificate | None = None,
         patients: Table | None = None,
+        slide_model: Path | None = None,
     ) -> None:
         self.store = store
         self._rack = rack
         self._certificate = certificate if store is not None else None
         self._patients = patients
+        self._slide_model = slide_model
         self._lock = threading.Lock()
         self._keys: dict[str, tuple[str, ...]] = {}
         self._unsaved: list[Placed] = []
@@ -77,7 +80,7 @@ class Cases:
 
     def rank(self, engine: Engine, tell: Tell) -> Ranked:
         """Looks at every open slide, or remembers it, and puts the cases in order; `tell` may raise to stop it."""
-        scorer = scorer_of(engine)
+        scorer = scorer_of(engine, self._slide_model)
         sights: list[Sight] = []
         shelves = self._rack.shelves
         for number, shelf in enumerate(shelves, 1):
@@ -203,14 +206,17 @@ class Triage:
     store: Store | None = None
     certificate: Certificate | None = None
     patients: Table | None = None
+    slide_model: Path | None = None
 
     def cases(self, rack: Rack) -> Cases:
         """The cases of a desk."""
-        return Cases(rack, self.store, self.certificate, self.patients)
+        return Cases(rack, self.store, self.certificate, self.patients, self.slide_model)
 
 
-def open_triage(store: str | None, certificate: Path | None, patients: Path | None) -> Triage:
-    """The store, certificate and patients that a command names.
+def open_triage(
+    store: str | None, certificate: Path | None, patients: Path | None, slide_model: Path | None = None
+) -> Triage:
+    """The store, certificate, patients and slide model that a command names; the model is read when slides are ranked.
 
     Where none of them is named and the user's own store cannot be used (a folder that may only be read), the desk
     ranks and keeps nothing. Raises `UsageError` for a file that is missing or none of its kind, `SetupError` for a
@@ -219,18 +225,22 @@ def open_triage(store: str | None, certificate: Path | None, patients: Path | No
     stated = None if certificate is None else read_certificate(certificate)
     table = None if patients is None else read_table(patients, labels=False)
     try:
-        return Triage(open_store(store), stated, table)
+        return Triage(open_store(store), stated, table, slide_model)
     except SetupError:
         if store is not None or stated is not None or table is not None:
             raise
-        return Triage()
+        return Triage(slide_model=slide_model)
 
 
-def scorer_of(engine: Engine) -> Scorer:
-    """What scores slides with the weights of an engine."""
+def scorer_of(engine: Engine, slide_model: Path | None = None) -> Scorer:
+    """What scores slides with the weights of an engine; raises `SetupError` for a slide model of another encoder."""
     from vision_encoder.look import Eye  # it brings in torch, which the page does not wait for
 
     eye = getattr(engine, "eye", None)
+    if isinstance(eye, Eye) and slide_model is not None:
+        from copilot.triage.slide_scorer import load_scorer
+
+        return load_scorer(eye, slide_model)
     if isinstance(eye, Eye):
         return HeadScorer.of(eye)
 

@@ -29,6 +29,10 @@ def serve(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE.csv", help="path,patient: which slides belong together."),
     ] = None,
+    slide_model: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="Folder of train-slide: its model scores the worklist, not the head."),
+    ] = None,
     store: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="FILE|URL", help="Case store; else PATHCOPILOT_STORE, else the user's own."),
@@ -45,6 +49,7 @@ def serve(
         heads=head or [],
         certificate=certificate,
         patients=patients,
+        slide_model=slide_model,
         store=store,
     )
 

@@ -183,6 +183,12 @@ class Eye:
             tuple(looks),
         )
 
+    def fields(self, slide: Slide) -> Generator[Progress, None, tuple[list[Region], np.ndarray]]:
+        """The fields spread over a whole slide and their features (n, d), remembered; none where there is no tissue."""
+        plan = plan_tiles(slide, slide.bounds, tissue_mask(slide, slide.bounds), whole=True)
+        tiles, _, features = yield from self._fields(self.encoder, slide, plan, lambda: False)
+        return tiles, features
+
     def _fields(
         self, encoder: Encoder | None, slide: Slide, plan: TilePlan, halted: Callable[[], bool]
     ) -> Generator[Progress, None, tuple[list[Region], list[float], np.ndarray]]:

@@ -17,11 +17,14 @@ from .progress import show_progress
 
 if TYPE_CHECKING:
     from copilot.store import Store
-    from copilot.triage.scorer import HeadScorer
+    from copilot.triage.scorer import Scorer
 
 Encoder = Annotated[str, typer.Option(help="Vision encoder, as for ask.")]
 OwnHeads = Annotated[
     list[Path] | None, typer.Option("--head", metavar="HEAD.json", help="A head of your own; may be repeated.")
+]
+SlideModel = Annotated[
+    Path | None, typer.Option(metavar="MODEL", help="Folder of train-slide: its model scores, not the head.")
 ]
 Place = Annotated[
     str | None, typer.Option(metavar="FILE|URL", help="Case store; else PATHCOPILOT_STORE, else the user's own.")
@@ -40,6 +43,7 @@ def triage(
     as_json: AsJson = False,
     encoder: Encoder = "embedded",
     head: OwnHeads = None,
+    slide_model: SlideModel = None,
     store: Place = None,
 ) -> None:
     """A ranked worklist, worst first; releases slides only under a certificate that holds here."""
@@ -53,7 +57,7 @@ def triage(
     stated = None if certificate is None else read_certificate(certificate)
     table = None if patients is None else read_table(patients, labels=False)
     kept = _store(store) if stated is not None or store is not None or table is not None else None
-    scorer = _scorer(encoder, head)
+    scorer = _scorer(encoder, head, slide_model, kept)
     sights = look_at_files(scorer, paths, kept, _Shown())
     if kept is None:
         cases = {str(number): [sight] for number, sight in enumerate(sights)}
@@ -78,6 +82,7 @@ def calibrate_triage(
     as_json: AsJson = False,
     encoder: Encoder = "embedded",
     head: OwnHeads = None,
+    slide_model: SlideModel = None,
     store: Place = None,
 ) -> None:
     """Certify a threshold on labelled slides of this laboratory, or say how many positive patients lack.
@@ -95,7 +100,7 @@ def calibrate_triage(
     kept = _store(store)
     made = calibrate(
         table,
-        _scorer(encoder, head),
+        _scorer(encoder, head, slide_model, kept),
         sensitivity=sensitivity,
         confidence=confidence,
         store=kept,
@@ -194,12 +199,17 @@ def _store(place: str | None) -> Store:
     return open_store(place)
 
 
-def _scorer(encoder: str, heads: list[Path] | None) -> HeadScorer:
+def _scorer(encoder: str, heads: list[Path] | None, slide_model: Path | None, memory: Store | None) -> Scorer:
     from copilot.triage.scorer import HeadScorer
     from vision_encoder.look import load_eye
 
     show_progress("loading models")
-    return HeadScorer.of(load_eye(encoder, heads or ()))
+    eye = load_eye(encoder, heads or (), memory)
+    if slide_model is None:
+        return HeadScorer.of(eye)
+    from copilot.triage.slide_scorer import load_scorer
+
+    return load_scorer(eye, slide_model)
 
 
 def _actor() -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from slides import Finding, PathcopilotError, Slide, open_slide
 from slides.naming import shown_name
+from vision_encoder.memory import FORMAT
 from vision_encoder.novelty import NOVELTY_LEVEL
 from vision_encoder.observation import Observation
 
@@ -48,6 +49,7 @@ class Step(Protocol):
     def total(self) -> int: ...
 
 
+T = TypeVar("T")
 Look = Callable[[Slide], Generator[Step, None, Observation]]
 
 
@@ -133,7 +135,7 @@ class Scorer(Protocol):
 
 def joined_hash(scorer: Scorer) -> str:
     """One hash for a scorer: another network, head, or version of pathcopilot gives another."""
-    return hashlib.sha256(json.dumps([scorer.name, dict(sorted(scorer.hashes.items()))]).encode()).hexdigest()
+    return hash_of([scorer.name, dict(scorer.hashes)])
 
 
 class HeadScorer:
@@ -153,29 +155,42 @@ class HeadScorer:
 
     @classmethod
     def of(cls, eye: Eye) -> HeadScorer:
-        """The scorer of a loaded eye.
-
-        The encoder's and the heads' arrays were hashed anew and compared when they were loaded; the heads' hash here
-        is over their whole card, so that thresholds and scopes count too.
-        """
-        hashes = {"encoder": eye.encoder.sha256}
-        if eye.heads is not None:
-            parts = (eye.heads, *eye.heads.added)
-            cards = json.dumps([dict(part.card) for part in parts], sort_keys=True, ensure_ascii=False)
-            hashes["heads"] = hashlib.sha256(cards.encode()).hexdigest()
-        return cls(lambda slide: eye.look(slide), hashes)
+        """The scorer of a loaded eye."""
+        return cls(lambda slide: eye.look(slide), hashes_of(eye))
 
     def score(self, slide: Slide, progress: Progress) -> Sight:
         """The sight of the whole slide."""
-        looking = self._look(slide)
-        while True:
-            try:
-                step = next(looking)
-            except StopIteration as end:
-                seen: Observation = end.value
-                break
-            progress(f"{step.what} {step.done} of {step.total}" if step.total else step.what)
+        seen = through(self._look(slide), progress)
         return replace(sight_of(seen), fingerprint=slide.fingerprint, profile=measure_profile(slide, seen))
+
+
+def hashes_of(eye: Eye) -> dict[str, str]:
+    """Of everything that an eye's look depends on.
+
+    The encoder's and the heads' arrays were hashed anew and compared when they were loaded; the heads' hash here is
+    over their whole card, so that thresholds and scopes count too. `looking` is the version of how a slide is read.
+    """
+    hashes = {"encoder": eye.encoder.sha256, "looking": str(FORMAT)}
+    if eye.heads is not None:
+        cards = [dict(part.card) for part in (eye.heads, *eye.heads.added)]
+        hashes["heads"] = hash_of(cards)
+    return hashes
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of plain types in canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def through(looking: Generator[Step, None, T], progress: Progress) -> T:
+    """What a look gives, each of its steps told."""
+    while True:
+        try:
+            step = next(looking)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        progress(f"{step.what} {step.done} of {step.total}" if step.total else step.what)
 
 
 def look_once(scorer: Scorer, slide: Slide, store: Store | None, progress: Progress, name: str | None = None) -> Sight:
@@ -227,9 +242,9 @@ def sight_of(seen: Observation) -> Sight:
     if finding.abstained:
         why += f"; not classified: {(finding.reason or '').rstrip('.')}"
     score = min(1.0, sum(share for name, share in finding.distribution if name in SERIOUS))
-    return replace(
-        blank, score=score, why=why, uncertain=_uncertain(seen, finding), alternatives=finding.prediction_set
-    )
+    undecided = finding.abstained and UNDECIDED in (finding.reason or "")
+    doubt = "its 90 % set holds every class: the picture does not settle it" if undecided else doubt_of(seen)
+    return replace(blank, score=score, why=why, uncertain=doubt, alternatives=finding.prediction_set)
 
 
 def _unscorable(seen: Observation, finding: Finding | None) -> str | None:
@@ -248,11 +263,9 @@ def _unscorable(seen: Observation, finding: Finding | None) -> str | None:
     return None
 
 
-def _uncertain(seen: Observation, finding: Finding) -> str | None:
-    """Why a scored view must not be released: undecided, quality or novelty off, or parts of it not read."""
-    if finding.abstained and UNDECIDED in (finding.reason or ""):
-        return "its 90 % set holds every class: the picture does not settle it"
-    focus, pen = seen.find("focus"), seen.find("pen")
+def doubt_of(seen: Observation) -> str | None:
+    """Why a scored view must not be released, whatever scores it: quality or novelty off, or parts of it not read."""
+    focus, pen, process = seen.find("focus"), seen.find("pen"), seen.find("category")
     if focus is None or focus.finding.abstained:
         return "its focus could not be judged"
     if focus.finding.label != "sharp":
@@ -261,6 +274,7 @@ def _uncertain(seen: Observation, finding: Finding) -> str | None:
         return f"pen covers {100 * (pen.finding.value or 0.0):.0f} % of it"
     if any("could not be read" in note or "could not be decoded" in note for note in seen.notes):
         return "a part of it could not be read"
-    if finding.novelty is not None and finding.novelty < NOVELTY_LEVEL:
-        return f"its tissue is unlike the calibration tissue (p = {finding.novelty:.2g})"
+    novelty = None if process is None else process.finding.novelty
+    if novelty is not None and novelty < NOVELTY_LEVEL:
+        return f"its tissue is unlike the calibration tissue (p = {novelty:.2g})"
     return None

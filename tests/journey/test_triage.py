@@ -61,7 +61,7 @@ class Laboratory:
 @pytest.fixture
 def laboratory(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Laboratory:
     scorer = StandIn()
-    monkeypatch.setattr(command, "_scorer", lambda encoder, heads: scorer)
+    monkeypatch.setattr(command, "_scorer", lambda *_: scorer)
     monkeypatch.setenv("PATHCOPILOT_STORE", str(tmp_path / "store" / "store.sqlite3"))
     return Laboratory(tmp_path, scorer, capsys, monkeypatch)
 
