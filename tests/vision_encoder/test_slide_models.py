@@ -227,6 +227,40 @@ def test_a_laboratory_trains_its_own_and_scores_with_it(laboratory: Path, recipe
     assert estimate(found).value > 0.9
 
 
+SECOND = """
+[[task]]
+name = "{name}"
+column = "label"
+classes = ["{low}", "{high}"]
+{more}
+[task.values]
+none = "{low}"
+tumour = "{high}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "second"),
+    [
+        ("toad", SECOND.format(name="site", low="primary", high="metastatic", more="")),
+        ("crane", SECOND.format(name="grade", low="low", high="high", more='among = ["tumour", "tumour"]')),
+    ],
+)
+def test_toad_and_crane_are_recipes_too(kind: str, second: str, laboratory: Path, recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(RECIPE.replace('"mean", "abmil"', f'"{kind}"') + second, encoding="utf-8")
+    card = run.train_slide(recipe, laboratory, tmp_path / "out")
+    assert card["kind"] == kind
+    model = load_slide_model(tmp_path / "out")
+    bag = made_bags(4).bags[2]
+    told, unknown = model.score(bag.features, sex=0), model.score(bag.features)
+    assert len(told.tasks) == 2
+    assert (told.probabilities == unknown.probabilities) == (kind == "crane")
+    bad = second.replace("among", "amongst").replace("site", "tumour")
+    recipe.write_text(RECIPE + bad, encoding="utf-8")
+    with pytest.raises(UsageError):
+        read_recipe(recipe)
+
+
 def test_a_model_says_nothing_that_it_has_no_right_to(laboratory: Path, recipe: Path, tmp_path: Path) -> None:
     few = made_bags(24)
     folder = tmp_path / "few"

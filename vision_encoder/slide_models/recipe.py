@@ -131,6 +131,8 @@ def _tasks(tables: Sequence[Mapping[str, Any]], path: Path) -> tuple[TaskTable, 
         raise UsageError(f"{path.name} has no task: add a table [[task]] with name, column and classes")
     found: dict[str, TaskTable] = {}
     for table in tables:
+        if strange := sorted(set(table) - {"name", "column", "classes", "weight", "among", "values", "others"}):
+            raise UsageError(f"{path.name}: a task has no '{strange[0]}'")
         name, classes = str(table.get("name", "")), tuple(table.get("classes", ()))
         if not name or len(classes) < 2 or len(set(classes)) < len(classes) or name in found:
             raise UsageError(f"{path.name}: a task needs a name of its own and at least two different classes")
@@ -139,8 +141,8 @@ def _tasks(tables: Sequence[Mapping[str, Any]], path: Path) -> tuple[TaskTable, 
             raise UsageError(f"{path.name}: task '{name}' is among a class that no task before it has")
         task = Task(name, classes, float(table.get("weight", 1.0)), among=tuple(among) if among else None)
         values, others = table.get("values", {}), str(table.get("others", ""))
-        if strange := ({*values.values(), *([others] if others else [])} - set(classes)):
-            raise UsageError(f"{path.name}: task '{name}' has no class '{min(strange)}'")
+        if absent := ({*values.values(), *([others] if others else [])} - set(classes)):
+            raise UsageError(f"{path.name}: task '{name}' has no class '{min(absent)}'")
         found[name] = TaskTable(task, str(table.get("column", name)), values, others)
     return tuple(found.values())
 
