@@ -12,7 +12,7 @@ import typer
 
 from slides.errors import PathcopilotError, UsageError
 
-from .commands import evaluate
+from .commands import evaluate, survival
 from .commands.adapt import adapt
 from .commands.build_data import build_data
 from .commands.embed import embed
@@ -336,6 +336,7 @@ def _fail(message: str) -> NoReturn:
 
 
 app.add_typer(evaluate.app)
+app.add_typer(survival.app)
 app.command()(adapt)
 app.command("index")(make_index)
 app.command()(similar)

@@ -11,12 +11,15 @@ import typer
 
 from slides.errors import UsageError
 
+from .evaluate_survival import evaluate_survival
+
 app = typer.Typer(
     name="evaluate",
     help="Measure a part of the copilot beside its baselines on held-out groups.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
+app.command("survival")(evaluate_survival)
 
 
 @app.command("encoder")
