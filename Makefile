@@ -32,7 +32,7 @@ test: check
 	$(BIN)/pytest -m "not slow"
 
 test-all: check
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[encoders,quantised]"
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[cluster,encoders,quantised]"
 	$(BIN)/pytest
 
 bench: setup

@@ -30,6 +30,9 @@ def embed(
         float | None,
         typer.Option(help="Level-0 pixels per pixel read instead, for slides that do not state µm/px."),
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="auto: the cores of this machine; ray: a Ray cluster, RAY_ADDRESS or one node here.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Embed the tissue of slides: features and places in HDF5, as CLAM and TRIDENT read them.
@@ -40,9 +43,15 @@ def embed(
     from vision_encoder import load_encoder
     from vision_encoder.embed.run import Embedded, Settings, embed_slides
 
+    if engine not in ("auto", "ray"):
+        raise UsageError("--engine is auto or ray")
+    if engine == "ray":
+        from vision_encoder.embed.on_ray import join
+
+        join(Settings().threads)  # before anything is begun: without Ray nothing is written
     slides = _slides(paths or [])
     _folder(out)
-    settings = Settings(mpp=checked_mpp(mpp) or 0.5, downsample=downsample)
+    settings = Settings(mpp=checked_mpp(mpp) or 0.5, downsample=downsample, cluster=engine == "ray")
     shown = _Shown(len(slides))
     shown.say("loading the encoder")
     loaded = load_encoder(encoder)

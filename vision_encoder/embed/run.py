@@ -6,8 +6,9 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ..encoder import Encoder, Features
 from .decode import TileReader
 from .encode import TileEngine, tile_engine
 from .journal import Journal
+from .on_ray import encoded_on_ray
 from .plan import EmbeddingPlan, plan_embedding
 from .write import identity, read_identity, rows_of, trident_attributes, write_features
 
@@ -34,12 +36,16 @@ Progress = Callable[[str, int, int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for every slide of a run; `downsample` wins over `mpp`, `direct` False reads as openslide does."""
+    """What holds for every slide of a run; `downsample` wins over `mpp`, `direct` False reads as openslide does.
+
+    `cluster` spreads the blocks over Ray instead of threads; the files are the same.
+    """
 
     mpp: float = 0.5
     downsample: float | None = None
     workers: int = 0
     direct: bool = True
+    cluster: bool = False
 
     @property
     def threads(self) -> int:
@@ -128,7 +134,12 @@ def embed_slide(
             key = same | {"coords_sha256": hashlib.sha256(plan.coords.tobytes()).hexdigest()}
             with Journal(target.with_name(f".{target.name}.partial"), key, encoder.dimension) as journal:
                 start, kept = time.monotonic(), journal.rows
-                _encode(slide.name, plan, reader, engine, journal, settings.threads, progress)
+                left = [number for number in range(plan.blocks) if number not in journal.blocks]
+                if settings.cluster:
+                    encoded = encoded_on_ray(encoder, path, slide, plan, settings, left)
+                else:
+                    encoded = _in_threads(plan, reader, engine, encoder.dimension, settings.threads, left)
+                _keep(slide.name, len(plan.coords), journal, encoded, progress)
                 tiles = _write(target, slide, plan, journal, same, encoder.dimension)
                 journal.remove()
         finally:
@@ -168,39 +179,42 @@ def _already(target: Path, same: Mapping[str, Any], slide: Slide, plan: Embeddin
     )
 
 
-def _encode(
-    name: str,
-    plan: EmbeddingPlan,
-    reader: TileReader,
-    engine: TileEngine,
-    journal: Journal,
-    threads: int,
-    progress: Progress,
+def _keep(
+    name: str, total: int, journal: Journal, encoded: Generator[tuple[int, Features], None, None], progress: Progress
 ) -> None:
-    """Brings every block that the journal lacks into it. A worker decodes and encodes a block by itself: to encode
-    takes ten times as long, so that a core kept for decoding would idle."""
-
-    def work(number: int) -> tuple[int, Features]:
-        return number, _features(reader.read(plan.block(number)), engine, plan.mpp, journal.dimension)
-
-    start, kept, total = time.monotonic(), journal.rows, len(plan.coords)
+    """Brings blocks into the journal as they are done."""
+    start, kept = time.monotonic(), journal.rows
     progress(name, kept, total, 0.0)
-    left = iter([number for number in range(plan.blocks) if number not in journal.blocks])
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="embed")
-    try:
-        running = {pool.submit(work, number) for number in itertools.islice(left, _AHEAD * threads)}
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            running |= {pool.submit(work, number) for number in itertools.islice(left, len(done))}
-            for future in done:
-                journal.append(*future.result())
+    with closing(encoded):
+        for number, features in encoded:
+            journal.append(number, features)
             rows = journal.rows
             progress(name, rows, total, (rows - kept) / max(time.monotonic() - start, 1e-9))
+
+
+def _in_threads(
+    plan: EmbeddingPlan, reader: TileReader, engine: TileEngine, dimension: int, threads: int, left: Sequence[int]
+) -> Generator[tuple[int, Features], None, None]:
+    """The features of the blocks that are left, in the order in which they are done. A worker decodes and encodes a
+    block by itself: to encode takes ten times as long, so that a core kept for decoding would idle."""
+
+    def work(number: int) -> tuple[int, Features]:
+        return number, features_of(reader.read(plan.block(number)), engine, plan.mpp, dimension)
+
+    numbers = iter(left)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="embed")
+    try:
+        running = {pool.submit(work, number) for number in itertools.islice(numbers, _AHEAD * threads)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            running |= {pool.submit(work, number) for number in itertools.islice(numbers, len(done))}
+            for future in done:
+                yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _features(tiles: Sequence[Pixels | None], engine: TileEngine, mpp: float | None, dimension: int) -> Features:
+def features_of(tiles: Sequence[Pixels | None], engine: TileEngine, mpp: float | None, dimension: int) -> Features:
     """Features (n, d) of n tiles, not-a-number for one that could not be decoded."""
     features = np.full((len(tiles), dimension), np.nan, np.float32)
     readable = [tile for tile in tiles if tile is not None]
