@@ -6,7 +6,6 @@ those of `instruction_data.knowledge`. What a test will show in the case at hand
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +17,7 @@ from instruction_data.knowledge.contrast import comparable
 from slides import UsageError
 
 from .information import Panel, Shares, completed, updated
+from .sample_size import sample_warnings, says_too_little
 from .test_plan import Candidate, Cell, KnownResult, PlannedTest, TestPlan, Verdict
 
 LEAST_GAIN = 0.02
@@ -36,12 +36,6 @@ UNUSUAL = 0.2
 """A known result that no candidate shows more often than this casts doubt on the whole list."""
 OPPOSES = 2.0
 """A marker argues against the leader when its result is this many times as frequent in another candidate."""
-
-_LITTLE = re.compile(
-    r"\b(crushed|scanty?|insufficient|inadequate|non-?diagnostic|necrotic|tiny|minute|paucicellular|hypocellular|"
-    r"autolysed|autolyzed|exhausted)\b",
-    re.IGNORECASE,
-)
 
 Result = Literal["positive", "negative"]
 
@@ -79,6 +73,8 @@ def suggest_tests(
     settled = after[leader] >= SETTLED and panel.chance_of_change(leader) < MAY_CHANGE
     if settled or (not chosen and after[leader] >= SURE):
         verdict, chosen = "none needed", []
+    elif says_too_little(context):
+        verdict = "more tissue"
     tests = _tests(chooser, after, chosen)
     ids = frozenset(entity.id for entity, _ in named)
     planned = frozenset(test.marker.id for test in tests)
@@ -89,7 +85,7 @@ def suggest_tests(
         ),
         tests=tests,
         known=tuple(chooser.told(result) for result in known),
-        warnings=(*_sample(context), *chooser.unusual(known)),
+        warnings=(*sample_warnings(context), *chooser.unusual(known)),
         rules=_rules(knowledge, ids, planned, context),
         metastases=chooser.beside_metastases(context, [test.marker.id for test in tests]),
         notes=(*unknown, *unused, *_gaps(chooser, knowledge, tests)),
@@ -276,17 +272,6 @@ def _seen(result: KnownResult, rates: Sequence[Rate | None]) -> bool:
     return result.value == "positive"
 
 
-def _sample(context: str | None) -> tuple[str, ...]:
-    """A warning when the context says that there is little to stain."""
-    said = _LITTLE.search(context or "")
-    if said is None:
-        return ()
-    return (
-        f"The context speaks of a {said.group().lower()} sample: more tissue may be needed before any stain decides. "
-        "Cut all unstained sections at once, order one test at a time, keep some for predictive tests",
-    )
-
-
 def _named(
     knowledge: Knowledge, candidates: Sequence[tuple[str, float]]
 ) -> tuple[list[tuple[Entity, float]], tuple[str, ...]]:
@@ -377,7 +362,7 @@ def _without_differential(
         candidates=tuple(Candidate(entity, prior, prior) for entity, prior in named),
         tests=(),
         known=tuple(known),
-        warnings=_sample(context),
+        warnings=sample_warnings(context),
         rules=_rules(knowledge, frozenset(entity.id for entity, _ in named), frozenset(), context),
         metastases=(),
         notes=(*unknown, *unused),

@@ -10,7 +10,8 @@ from instruction_data.knowledge import Entity, Marker, Rate, Rule, Source
 
 from .quoting import quoted
 
-Verdict = Literal["order", "none needed", "cannot separate", "needs differential"]
+Verdict = Literal["order", "none needed", "cannot separate", "more tissue", "needs differential"]
+"""`more tissue`: the sample is said not to hold enough for any test; the tests stand for what is taken next."""
 NOT_A_PREDICTION = (
     "Figures are counts from the literature, not a forecast for this case: its result is read on the stained section."
 )
@@ -109,9 +110,13 @@ class TestPlan:
     @property
     def headline(self) -> str:
         """The plan in one sentence."""
+        first = ", ".join(test.marker.name for test in self.tests if test.round == 1)
         if self.verdict == "order":
-            first = [test.marker.name for test in self.tests if test.round == 1]
-            return f"Order first: {', '.join(first)}."
+            tissue = " More tissue may be needed before any stain decides." if self.warnings else ""
+            return f"Order first: {first}.{tissue}"
+        if self.verdict == "more tissue":
+            then = f" On that, order first: {first}." if first else ""
+            return f"More tissue is needed: the sample is said to hold too little for any test.{then}"
         if self.verdict == "none needed":
             leader = max(self.candidates, key=lambda candidate: candidate.posterior)
             return (
@@ -120,8 +125,8 @@ class TestPlan:
             )
         if self.verdict == "cannot separate":
             return (
-                "No test in the tables separates these candidates: morphology, clinical and radiological "
-                "correlation, or more tissue must decide."
+                "None to order: No test in the tables separates these candidates: morphology, clinical and "
+                "radiological correlation, or more tissue must decide."
             )
         return f"No order can be made yet: {self.needs}."
 

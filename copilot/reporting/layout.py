@@ -125,7 +125,7 @@ def _tests(plan: Mapping[str, Any] | None) -> Iterator[Block]:
         yield Paragraph(NOT_A_PREDICTION)
         names = [candidate["name"] for candidate in plan["candidates"]]
         share = 0.8 / max(len(names), 1)
-        rows = ((t["name"], *map(_cell, t["pattern"])) for t in plan["tests"])
+        rows = ((t["name"], *map(_cell, t["pattern"], names)) for t in plan["tests"])
         yield Table(("Test", *names), tuple(rows), (0.2, *(share for _ in names)))
     rules = [(f"{rule['when']}: {rule['then']} ({rule['source']})", "") for rule in plan["rules"]]
     if rules:
@@ -136,10 +136,11 @@ def _tests(plan: Mapping[str, Any] | None) -> Iterator[Block]:
         yield Paragraph("Sources: " + " ".join(f"[{n}] {source}." for n, source in enumerate(plan["sources"], 1)))
 
 
-def _cell(told: Mapping[str, Any]) -> str:
+def _cell(told: Mapping[str, Any], name: str) -> str:
+    """The figure, whose it is where it was lent, and its sources."""
     cited = "".join(f"[{n}]" for n in told["sources"])
-    lent = told.get("figures_of")
-    return f"{told['words']}{f' ({lent})' if lent else ''}{' ' + cited if cited else ''}"
+    lent = told.get("figures_of", name)
+    return f"{told['words']}{f' (counted in {lent})' if lent != name else ''}{' ' + cited if cited else ''}"
 
 
 def _pictures(report: Report) -> Iterator[Block]:

@@ -40,7 +40,7 @@ def kind_of(finding: Finding) -> str:
 
 def measure_name(finding: Finding) -> str:
     """A measure as it is said."""
-    return _KINDS.get(finding.name, finding.name.replace("_", " "))
+    return _KINDS.get(finding.name, finding.name.replace("_", " ").capitalize())
 
 
 def quality(finding: Finding) -> str:

@@ -12,10 +12,12 @@ from hypothesis.extra.numpy import arrays
 
 from copilot.ancillary import suggest_tests
 from copilot.information import LEAST, MOST, Panel, Shares, completed, updated
+from copilot.suggest import parse_results, suggest_for
 from copilot.test_plan import TestPlan
 from instruction_data.knowledge import Knowledge, load_knowledge
 from slides import UsageError
 
+from .clinical_scenarios import CLINICAL
 from .scenarios import SCENARIOS
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -121,6 +123,59 @@ def test_the_textbook_test_is_among_the_first_three(knowledge: Knowledge) -> Non
         if not (set(first) & wanted if wanted else not first):
             missed.append((differential, first))
     assert len(missed) <= 0.15 * len(SCENARIOS), missed
+
+
+def test_a_case_with_its_clinic_gets_the_textbook_test_among_the_first_three(knowledge: Knowledge) -> None:
+    asked = [(differential, context, set(tests.split())) for differential, context, tests, verdict in CLINICAL
+             if verdict == "order"]  # fmt: skip
+    assert all(wanted <= set(knowledge.markers) for _, _, wanted in asked)
+    missed = [differential for differential, context, wanted in asked
+              if not {test.marker.id for test in plan(differential, context).tests[:3]} & wanted]  # fmt: skip
+    assert len(missed) <= 0.1 * len(asked), missed
+
+
+def test_where_no_test_helps_or_tissue_is_short_it_says_so() -> None:
+    asked = [case for case in CLINICAL if case[3] != "order"]
+    missed = []
+    for differential, context, _, verdict in asked:
+        found = plan(differential, context)
+        said = "ore tissue" in found.headline if verdict == "more tissue" else found.verdict == verdict
+        if not said:
+            missed.append((differential, found.headline))
+    assert len(missed) <= 0.2 * len(asked), missed
+
+
+@pytest.mark.parametrize(
+    ("context", "verdict"),
+    [
+        ("no tumour left in the block", "more tissue"),
+        ("insufficient material", "more tissue"),
+        ("only necrotic debris", "more tissue"),
+        ("first biopsy was non-diagnostic, now resected", "order"),
+        ("tiny crushed biopsy", "order"),
+        ("large resection", "order"),
+    ],
+)
+def test_more_tissue_is_asked_for_where_the_request_says_that_there_is_none(context: str, verdict: str) -> None:
+    found = plan("HCC|cholangiocarcinoma", context)
+    assert found.verdict == verdict
+    assert ("ore tissue" in found.headline) == (verdict == "more tissue" or "crushed" in context)
+
+
+def test_results_as_people_write_them_move_the_posterior_and_leave_the_panel(knowledge: Knowledge) -> None:
+    known = parse_results(knowledge, ["TTF-1=positive", "CDX2 = neg", "MLH1/PMS2=retained"])
+    assert known == {"TTF1": "positive", "CDX2": "negative", "MLH1_PMS2": "positive"}
+    found = suggest_for(["colorectal adenocarcinoma", "lung adenocarcinoma"], known_results=known, limit=2)
+    assert next(c.posterior for c in found.candidates if c.entity.id == "LUAD") > 0.9
+    assert len(found.tests) <= 2
+    assert not {"TTF1", "CDX2"} & {test.marker.id for test in found.tests}
+
+
+@pytest.mark.parametrize("text", ["TTF-1", "nonsense=positive", "CK20=", "CK20=pending", "CK20=focal", "CK20=blue"])
+def test_a_result_that_cannot_be_weighed_is_refused_in_one_line(knowledge: Knowledge, text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_results(knowledge, [text])
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("differential", [differential for differential, _, _ in SCENARIOS])
