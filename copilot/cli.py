@@ -78,6 +78,9 @@ def ask(
     ] = None,
     question: Annotated[str | None, typer.Option("--question", "-q", help="The question in plain words.")] = None,
     region: Regions = None,
+    regions: Annotated[
+        Path | None, typer.Option(metavar="FILE.geojson", help="Boxes round the annotations of a QuPath user.")
+    ] = None,
     mpp: Mpp = None,
     context: Context = None,
     options: Annotated[str | None, typer.Option(metavar='"A|B|C"', help="Choose among these.")] = None,
@@ -108,6 +111,7 @@ def ask(
     ] = None,
 ) -> None:
     """Ask about slides, images or boxes; the answer prints as it streams."""
+    from .reporting.geojson import annotated
     from .requests import Request, checked_mpp, opened, parse_options, parse_region
 
     if agent and "://" not in language:
@@ -126,7 +130,7 @@ def ask(
     request = Request(
         paths=tuple(paths or ()),
         question=question,
-        regions=tuple(parse_region(text) for text in region or ()),
+        regions=(*(parse_region(text) for text in region or ()), *(annotated(regions, paths) if regions else ())),
         mpp=checked_mpp(mpp),
         context=context,
         options=parse_options(options),

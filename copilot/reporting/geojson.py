@@ -104,6 +104,13 @@ def read_annotations(path: Path) -> tuple[Annotation, ...]:
     return found
 
 
+def annotated(path: Path, slides: Sequence[Path] | None) -> tuple[Region, ...]:
+    """The boxes of a QuPath user's annotations; raises `UsageError` unless exactly one slide is asked about."""
+    if len(slides or ()) != 1:
+        raise UsageError("--regions are annotations of one slide: name that slide alone")
+    return tuple(one.region for one in read_annotations(path))
+
+
 def _annotation(feature: Any) -> Annotation | None:
     try:
         properties = feature.get("properties") or {}

@@ -18,7 +18,7 @@ from copilot.report import DRAFT
 from copilot.reporting.document import Report, from_json
 from copilot.reporting.export import FORMS, write_report
 from copilot.reporting.figures import bar_length
-from copilot.reporting.geojson import read_annotations
+from copilot.reporting.geojson import annotated, read_annotations
 from copilot.reporting.orders import orders
 from copilot.suggest import suggest_for
 from slides import UsageError
@@ -209,6 +209,9 @@ def test_qupath_annotations_become_boxes(tmp_path: Path) -> None:
     assert first.region.xywh == (10, 20, 89, 61)
     assert (first.name, first.classification) == ("odd gland", "Tumor")
     assert second.region.xywh == (0, 0, 9, 9)
+    assert [region.xywh for region in annotated(path, [Path("a.svs")])] == [(10, 20, 89, 61), (0, 0, 9, 9)]
+    with pytest.raises(UsageError, match="one slide"):
+        annotated(path, [Path("a.svs"), Path("b.svs")])
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"type": "FeatureCollection", "features": []}', "[1, null]"])
