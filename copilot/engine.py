@@ -223,12 +223,9 @@ class Copilot:
         self, views: Sequence[View], *, context: str | None = None, progress: Callable[[str], None] = print
     ) -> Report:
         """A draft report on the views; every line names its finding or says that it was not assessed."""
-        from .report import draft_report
-        from .suggest import plan_tests
+        from .reporting.make import make_report
 
-        observations = self._look_at(views, progress, context)
-        tests = plan_tests(self.knowledge, observations, context=context)
-        return draft_report(observations, context=context, plan=tests, model=self.card)
+        return make_report(self, views, context=context, progress=progress)
 
     def triage(self, paths: Sequence[Path], *, progress: Callable[[str], None] = print) -> Worklist:
         """The slides ranked, worst first; one that cannot be read stands at the head, it is not left out."""
