@@ -103,8 +103,18 @@ def _scale_bar(picture: Image.Image, mpp: float | None, downsample: float) -> st
     bottom = picture.height - 8
     draw.rectangle((4, bottom - 24, 16 + max(pixels, 40), bottom + 4), fill="white")
     draw.rectangle((10, bottom - 4, 10 + pixels, bottom - 1), fill=_INK)
-    draw.text((10, bottom - 21), text, fill=_INK, font=ImageFont.load_default(12))
+    _label(draw, text, 10, bottom - 22)
     return f"bar {text}"
+
+
+def _label(draw: ImageDraw.ImageDraw, text: str, x: int, y: int) -> None:
+    """Writes a length; the micro sign, which Pillow's own font lacks, is a u with a stem."""
+    font = ImageFont.load_default(12)
+    draw.text((x, y), text.replace("µ", "u"), fill=_INK, font=font)
+    if "µ" in text:
+        box = draw.textbbox((x, y), text[: text.index("µ")] + "u", font=font)
+        stem = x + font.getlength(text[: text.index("µ")]) + 1
+        draw.line((stem, box[3] - 5, stem, box[3] + 2), fill=_INK)
 
 
 def _jpeg(picture: Image.Image) -> bytes:

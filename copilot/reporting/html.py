@@ -16,6 +16,7 @@ h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:1.8rem;border-bottom:1px sol
 .ground{color:#4a5562;font-size:.85em;white-space:nowrap}
 table{border-collapse:collapse;width:100%;font-size:.82em;font-variant-numeric:tabular-nums}
 th,td{border:1px solid #c9ced6;padding:.2rem .35rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+table{table-layout:fixed}
 figure{display:inline-block;vertical-align:top;width:18rem;margin:0 .8rem 1rem 0}
 figure img{width:100%;height:auto;border:1px solid #c9ced6}figcaption{font-size:.8em}
 @media print{body{max-width:none;margin:0}figure{break-inside:avoid}}
@@ -61,4 +62,5 @@ def html(report: Report) -> str:
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in table.head)
     rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    sizes = "".join(f'<col style="width:{100 * share:.1f}%">' for share in table.widths)
+    return f"<table><colgroup>{sizes}</colgroup><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -165,7 +165,7 @@ def _evidence(evidence: Sequence[Evidence]) -> Table:
         "90 % set",
     )
     rows = tuple(_evidence_row(index, item) for index, item in enumerate(evidence, 1))
-    return Table(head, rows, (0.06, 0.15, 0.21, 0.07, 0.13, 0.16, 0.09, 0.13))
+    return Table(head, rows, (0.06, 0.15, 0.2, 0.07, 0.13, 0.16, 0.1, 0.13))
 
 
 def _evidence_row(index: int, item: Evidence) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from slides import Evidence, Finding
 from ..certainty import certainty
 
 QUALITY = ("tissue_share", "focus", "pen", "stain_colour")
-CLASSES = ("stain", "organ", "category", "tissue", "disease", "resembles")
+CLASSES = ("stain", "organ", "category", "tissue", "disease", "closer", "resembles")
 _KINDS = {
     "stain": "Stain",
     "organ": "Organ",
@@ -17,6 +17,7 @@ _KINDS = {
     "tissue": "Tissue",
     "disease": "Lesion",
     "resembles": "Nearest reference case",
+    "closer look": "Closer look at the most suspicious fields",
     "tissue_share": "tissue",
     "stain_colour": "colour",
     "nuclei_density": "Density of nuclei",
@@ -71,7 +72,8 @@ def classified(item: Evidence, where: str) -> str:
     """A class in the wording that its calibrated probability allows."""
     finding = item.finding
     kind, _, organ = finding.name.partition(" ")
-    subject = f"{_KINDS.get(kind, kind)}{f' ({organ})' if organ else ''}{where}"
+    named = _KINDS.get(finding.name) or f"{_KINDS.get(kind, kind)}{f' ({organ})' if organ else ''}"
+    subject = named + where
     probability = finding.probability
     figure = "" if probability is None else f"{probability:.2f}"
     word = certainty(probability or 0.0, abstained=finding.abstained or probability is None)
