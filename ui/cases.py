@@ -23,7 +23,8 @@ from copilot.triage.worklist import Worklist
 from slides import PathcopilotError, SetupError, Slide, UsageError
 from vision_encoder.observation import Observation
 
-from .models import Engine
+from .exchange import Exchange
+from .models import Engine, log
 from .rack import Rack
 
 FIELDS_SHOWN = 5
@@ -131,6 +132,19 @@ class Cases:
             store.review(certificate.sha256, [review_of(placed, certificate, positive=positive)], actor())
             settle(certificate, store, actor())
         store.override(case, "read", "read as positive" if positive else "read as not positive", actor())
+
+    def keep(self, exchange: Exchange) -> None:
+        """Keeps a finished question and answer with its slide, where there is a store; the slide's name is left out."""
+        if self.store is None or exchange.answer is None:
+            return
+        told = exchange.answer.as_json()
+        record = {name: told[name] for name in ("answer", "claims", "findings", "abstained", "stopped", "model")}
+        record["evidence"] = [{k: v for k, v in item.items() if k != "slide"} for item in told["evidence"]]
+        record["regions"] = [list(region.xywh) for region in exchange.regions]
+        try:
+            self.store.converse(self._rack.slide(exchange.slide).fingerprint, exchange.question, record)
+        except PathcopilotError as error:  # the answer stands; that it was not kept is for whoever runs the desk
+            log.warning("a conversation was not kept: %s", error)
 
     def as_props(self) -> dict[str, Any]:
         """Plain types for the page: the certificate, and the cases of the open slides in reading order."""

@@ -146,7 +146,7 @@ class Desk:
         def question(views: tuple[View, ...]) -> Question:
             return Question(exchange.question, views, exchange.context, history=exchange.history)
 
-        work.answer(exchange, self.models, self.rack, question)
+        work.answer(exchange, self.models, self.rack, question, self.worklist.cases.keep)
 
     def again(self, event: gr.EventData, request: gr.Request) -> Iterator[Update]:
         """The same findings in other words, below the answer; which is better is a vote."""

@@ -17,12 +17,16 @@ from .rack import Rack
 UPDATES_PER_SECOND = 10
 
 
-def answer(exchange: Exchange, models: Models, rack: Rack, question: Callable[[tuple[View, ...]], Question]) -> None:
-    """Starts answering; the exchange fills whether or not a page is watching."""
-    threading.Thread(target=_answer, args=(exchange, models, rack, question), name="answer", daemon=True).start()
+Ask = Callable[[tuple[View, ...]], Question]
+Keep = Callable[[Exchange], None]
 
 
-def _answer(exchange: Exchange, models: Models, rack: Rack, question: Callable[[tuple[View, ...]], Question]) -> None:
+def answer(exchange: Exchange, models: Models, rack: Rack, question: Ask, keep: Keep | None = None) -> None:
+    """Starts answering; the exchange fills whether or not a page is watching. `keep` is told of a finished one."""
+    threading.Thread(target=_answer, args=(exchange, models, rack, question, keep), name="answer", daemon=True).start()
+
+
+def _answer(exchange: Exchange, models: Models, rack: Rack, question: Ask, keep: Keep | None) -> None:
     try:
         slide = rack.slide(exchange.slide)
         views = tuple(View(slide, region) for region in exchange.regions) or (View(slide),)
@@ -32,6 +36,8 @@ def _answer(exchange: Exchange, models: Models, rack: Rack, question: Callable[[
                 exchange.take(event)
         if not exchange.over:
             exchange.fail("The answer broke off before its end; ask again.")
+        if keep is not None:
+            keep(exchange)
     except Halted:
         exchange.fail("Stopped before anything was looked at.")
     except PathcopilotError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from copilot.answer import Looking, View
+from copilot.answer import Looking, Question, View
 from copilot.store import Store
 from copilot.triage.certificate import Certificate, certify
 from copilot.triage.drift import refer
@@ -19,7 +20,10 @@ from copilot.triage.scorer import HeadScorer
 from slides import SetupError, UsageError, open_slide
 from tests.conftest import paint_tissue
 from tests.copilot.observed import observation
+from ui import work
 from ui.cases import Cases, Triage, open_triage
+from ui.exchange import Exchange
+from ui.models import Models
 from ui.rack import Rack
 from vision_encoder.observation import Observation
 
@@ -162,6 +166,29 @@ def test_without_a_store_it_ranks_and_keeps_nothing(slides: list[Path]) -> None:
     assert by_status(cases) == {"to read": ["broken.png", "high.png", "middle.png", "low.png", "lower.png"]}
     with pytest.raises(UsageError, match="no case store"):
         cases.override("case-0", "recalled", "why")
+
+
+def test_a_conversation_is_kept_with_its_slide_and_without_its_name(
+    cases: Cases, slides: list[Path], store: Store, tmp_path: Path
+) -> None:
+    rack, models = Rack(slides), Models(ScriptedEngine())
+    exchange = Exchange(0, "0", rack.slide("0").whole, "What is this?")
+    done = threading.Event()
+
+    def keep(finished: Exchange) -> None:
+        cases.keep(finished)
+        done.set()
+
+    work.answer(exchange, models, rack, lambda views: Question("What is this?", views), keep)
+    assert done.wait(30)
+    ((question, answer),) = store.conversation(rack.slide("0").fingerprint)
+    assert question == "What is this?"
+    assert answer["answer"] == exchange.answer.text  # type: ignore[union-attr]
+    assert answer["evidence"][0]["finding"] == "organ"
+    store.close()
+    for file in tmp_path.iterdir():
+        assert b"low.png" not in file.read_bytes()
+    Cases(rack).keep(exchange)  # without a store it is nothing
 
 
 def test_a_stop_keeps_what_was_looked_at_and_nothing_half_seen(cases: Cases, store: Store) -> None:
