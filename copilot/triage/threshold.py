@@ -58,7 +58,9 @@ def learn_then_test(scores: Sequence[float | None], sensitivity: float, confiden
     scores : of the positive cases, one each, in [0, 1]; None for a case that the procedure never releases
     sensitivity, confidence : in (0, 1)
 
-    Raises `UsageError` when there are too few positive cases even without a miss; the message says how many lack.
+    The threshold never exceeds the highest score that was tried: beyond it nothing is known of positive cases. Raises
+    `UsageError` when there are too few positive cases even without a miss (the message says how many lack), or when
+    none of them has a score.
     """
     needed = positives_needed(sensitivity, confidence)
     count = len(scores)
@@ -75,6 +77,7 @@ def learn_then_test(scores: Sequence[float | None], sensitivity: float, confiden
     missed = np.searchsorted(tried, candidates, side="left")  # a case is released strictly below the threshold
     # misses only rise along the sequence, and p-values with them: the first that is not rejected ends it
     last = int(np.searchsorted(missed, most, side="right")) - 1
+    last = min(last, int(np.searchsorted(candidates, tried[-1], side="right")) - 1)
     misses = int(missed[last])
     p_value = chance_of_at_most(misses, count, 1.0 - sensitivity)
     bound = sensitivity_lower_bound(count, misses, confidence)

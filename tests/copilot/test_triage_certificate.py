@@ -20,7 +20,7 @@ from slides import UsageError
 from .stand_ins import certificate
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
-SCORES = st.lists(st.one_of(st.none(), st.floats(0.0, 1.0)), min_size=29, max_size=160)
+SCORES = st.lists(st.one_of(st.none(), st.floats(0.0, 1.0)), min_size=29, max_size=160).filter(any)
 DRAWS = 4000
 
 
@@ -46,7 +46,8 @@ def test_each_step_up_to_the_threshold_is_rejected_and_the_next_is_not(
     assert steps[at] == found.value
     assert found.p_value == pytest.approx(p_value(found.value), abs=1e-9)
     assert p_value(found.value) <= 1 - confidence + 1e-9
-    assert at == len(steps) - 1 or p_value(float(steps[at + 1])) > 1 - confidence
+    assert found.value <= max(tried)
+    assert at == len(steps) - 1 or steps[at + 1] > max(tried) or p_value(float(steps[at + 1])) > 1 - confidence
     assert found.misses == sum(score < found.value for score in tried)
     kept = len(scores) - found.misses
     exact = float(beta.ppf(1 - confidence, kept, found.misses + 1)) if kept else 0.0
@@ -67,7 +68,17 @@ def test_it_releases_less_for_more_and_where_positives_score_lower(
         lower = [*scores[:place], score * data.draw(st.floats(0, 1)), *scores[place + 1 :]]
         assert learn_then_test(lower, 0.8, 0.9).value <= base
     held = [*scores[:place], None, *scores[place + 1 :]]
-    assert learn_then_test(held, 0.8, 0.9).value >= base
+    if any(held):
+        highest = max(score for score in held if score is not None)
+        assert learn_then_test(held, 0.8, 0.9).value >= min(base, learn_then_test([highest] * 40, 0.8, 0.9).value)
+
+
+def test_nothing_is_certified_beyond_the_scores_that_were_tried() -> None:
+    found = learn_then_test([*[None] * 60, 0.3, 0.2], 0.9)
+    assert 0.29 < found.value <= 0.3
+    assert found.misses == 1
+    with pytest.raises(UsageError, match="none of the 40 positive patients"):
+        learn_then_test([None] * 40, 0.9)
 
 
 @pytest.mark.parametrize(("count", "lacking"), [(0, 299), (1, 298), (298, 1)])
