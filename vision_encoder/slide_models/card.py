@@ -12,6 +12,8 @@ from .faithful import MAPS
 
 GOAL = 0.85
 """Area for malignant against the rest that was aimed at."""
+FINDS = 0.7
+"""Area for finding tumour tiles from which a map may choose fields."""
 
 
 def write_card(results: Results) -> str:
@@ -50,6 +52,13 @@ def _opening(results: Results) -> list[str]:
         f"{task}: " + ", ".join(f"{name} {count}" for name, count in told.items())
         for task, told in data["classes"].items()
     )
+    *_, (_, shown) = results["localisation"]["maps"].items()
+    fields = (
+        " and for choosing the fields that are shown first"
+        if shown["tile logits"] >= FINDS
+        else f"; its tile logits find tumour tiles no better than {shown['tile logits']:.2f} (below), so they choose "
+        "no field that is shown"
+    )
     silent = [f"- `{task}` never concludes: {why}. It ranks." for task, why in model["silent"].items()]
     return [
         "# The slide model",
@@ -64,8 +73,8 @@ def _opening(results: Results) -> list[str]:
         "",
         *silent,
         "",
-        "**Meant for** the order of reading and for choosing the fields that are shown first. **Not meant for** a "
-        "diagnosis. A label is the case's; where in a slide the tumour lies, nobody marked.",
+        f"**Meant for** the order of reading{fields}. **Not meant for** a diagnosis. A label is the case's; where in a "
+        "slide the tumour lies, nobody marked.",
         "",
     ]
 

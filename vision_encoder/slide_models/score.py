@@ -60,7 +60,7 @@ class SlideScore:
     """What a slide model says of one slide, the model's first task first.
 
     `tile_logits` (n,) and `attention` (n,) are of the first task: how much each tile speaks for its last class (of
-    `malignant`: malignant). They are hints where to look, no segmentation.
+    `malignant`: malignant). They tell what made the decision; whether that is where the tumour lies is on the card.
     """
 
     tasks: Mapping[str, TaskScore]
