@@ -62,8 +62,8 @@ def extremes(pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
 
 
-def find_background(overview: Pixels) -> Background:
-    """The background of an overview (h, w, 3).
+def find_background(overview: Pixels) -> tuple[Background, NDArray[np.float32]]:
+    """The background of an overview (h, w, 3), and the overview's optical density (h, w) against its glass.
 
     Otsu's threshold (1979) on optical density parts dark tissue from pale once a view is full of tissue, so
     only a third of it is taken, held between scanner noise and the density of fat.
@@ -71,15 +71,15 @@ def find_background(overview: Pixels) -> Background:
     low, high = extremes(overview)
     tenth, half = np.percentile(high, (10, 50))
     if half < 60 and tenth < 25 and float((low > _GLASS_FLOOR).mean()) < 0.02:
-        return Background(_USUAL_GLASS, 1.0, 1.0, "dark field")
+        return Background(_USUAL_GLASS, 1.0, 1.0, "dark field"), optical_density(overview, _USUAL_GLASS)
     glass = _glass_colour(overview, low, high)
     density = optical_density(overview, glass)
     if float(np.percentile(density, 99.9)) < _FAINT:
-        return Background(glass, _FAINTEST, _LEAST_TEXTURE, "blank")
+        return Background(glass, _FAINTEST, _LEAST_TEXTURE, "blank"), density
     threshold = float(np.clip(_otsu(density) / 3, _FAINTEST, _DENSEST))
     quiet = _texture(density)[density < _FAINT / 2]
     texture = max(_LEAST_TEXTURE, 3 * float(np.median(quiet))) if quiet.size else _LEAST_TEXTURE
-    return Background(glass, threshold, texture, "bright field")
+    return Background(glass, threshold, texture, "bright field"), density
 
 
 def absorbing(density: NDArray[np.float32], background: Background) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

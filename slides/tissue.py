@@ -14,6 +14,7 @@ from .background import Background, absorbing, find_background, optical_density
 from .errors import RegionTooLarge
 from .geometry import Region, Size
 from .marks import find_marks
+from .neighbourhood import opened, within
 from .slide import Pixels, Slide
 
 Mask = NDArray[np.bool_]
@@ -131,11 +132,10 @@ def _look(slide: Slide) -> _Whole:
     shrink = max(1.0, math.sqrt(box.area / SLIDE_PIXELS))
     overview = slide.thumbnail(max(1, round(max(box.width, box.height) / shrink)))
     downsample = math.sqrt(box.area / (overview.shape[0] * overview.shape[1]))
-    background = find_background(overview)
+    background, density = find_background(overview)
     if background.field != "bright field":
         empty = np.zeros(overview.shape[:2], bool)
         return _Whole(TissueMask(empty, box, downsample, (_NOTHING[background.field],)), background)
-    density = optical_density(overview, background.glass)
     marks = find_marks(overview, density, downsample * (slide.mpp or _ASSUMED_MPP), background)
     mask, removed = _clean(
         _tissue(density, background, downsample, slide.mpp) & ~marks.pen & ~marks.frame, downsample, slide.mpp, None
@@ -172,10 +172,8 @@ def _fine(slide: Slide, region: Region, downsample: float, whole: _Whole) -> Tis
 
 def _tissue(density: NDArray[np.float32], background: Background, downsample: float, mpp: float | None) -> Mask:
     """What absorbs clearly, and areas of faint texture; thin faint lines are stitching seams, not tissue."""
-    from scipy import ndimage
-
     dense, faint = absorbing(density, background)
-    areas = ndimage.binary_opening(_close(faint, _GAP_UM / (downsample * (mpp or _ASSUMED_MPP))), np.ones((7, 7)))
+    areas = opened(_close(faint, _GAP_UM / (downsample * (mpp or _ASSUMED_MPP))), 7)
     tissue: Mask = dense | (areas & (density > 0))
     return tissue
 
@@ -215,14 +213,11 @@ def _clean(found: Mask, downsample: float, mpp: float | None, around: Mask | Non
 
 
 def _close(mask: Mask, radius: float) -> Mask:
-    from scipy import ndimage
-
     if radius < 0.7 or not mask.any():
         return mask
     pad = math.ceil(radius) + 1
     padded = np.pad(mask, pad)
-    grown = ndimage.distance_transform_edt(~padded) <= radius
-    closed: Mask = ndimage.distance_transform_edt(grown) > radius
+    closed = ~within(~within(padded, radius), radius)
     return (closed | padded)[pad:-pad, pad:-pad]
 
 
