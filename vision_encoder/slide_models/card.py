@@ -124,6 +124,9 @@ def _ladder(results: Results) -> list[str]:
         "one kept before lies above 0.",
         "",
         *table(["model", "area", "difference", "kept"], rows),
+        "`spread` joined the order after the parts of `statistics` had been looked at one by one on these very folds: "
+        "its figure here is flattered, and only cases that nobody has looked at can say by how much.",
+        "",
     ]
 
 
