@@ -70,7 +70,12 @@ def learn_then_test(scores: Sequence[float | None], sensitivity: float, confiden
             f"confidence: at least {needed} are needed, {needed - count} more"
         )
     tried = np.sort(np.array([score for score in scores if score is not None], dtype=np.float64))
-    if tried.size and not (tried[0] >= 0.0 and tried[-1] <= 1.0):
+    if not tried.size:
+        raise UsageError(
+            f"none of the {count} positive patients can be released by its score (slides unreadable or uncertain): "
+            "there is nothing to set a threshold on"
+        )
+    if not (tried[0] >= 0.0 and tried[-1] <= 1.0):
         raise UsageError("a score lies outside 0 to 1: triage needs probabilities")
     most = _most_misses(count, sensitivity, confidence)
     candidates = sequence()
