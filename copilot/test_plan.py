@@ -108,15 +108,20 @@ class TestPlan:
         return tuple(self.sources[id] for id in dict.fromkeys(id for rate in rates for id in rate.sources))
 
     @property
+    def tissue_is_short(self) -> bool:
+        """True when a warning speaks of too little tissue."""
+        return any("more tissue" in warning for warning in self.warnings)
+
+    @property
     def headline(self) -> str:
         """The plan in one sentence."""
         first = ", ".join(test.marker.name for test in self.tests if test.round == 1)
         if self.verdict == "order":
-            tissue = " More tissue may be needed before any stain decides." if self.warnings else ""
-            return f"Order first: {first}.{tissue}"
+            tissue = "; more tissue may be needed before any stain decides" if self.tissue_is_short else ""
+            return f"Order first: {first}{tissue}."
         if self.verdict == "more tissue":
-            then = f" On that, order first: {first}." if first else ""
-            return f"More tissue is needed: the sample is said to hold too little for any test.{then}"
+            then = f"; on that, order first: {first}" if first else ""
+            return f"More tissue is needed: the sample is said to hold too little for any test{then}."
         if self.verdict == "none needed":
             leader = max(self.candidates, key=lambda candidate: candidate.posterior)
             return (
@@ -125,7 +130,7 @@ class TestPlan:
             )
         if self.verdict == "cannot separate":
             return (
-                "None to order: No test in the tables separates these candidates: morphology, clinical and "
+                "Nothing to order: no test in the tables separates these candidates: morphology, clinical and "
                 "radiological correlation, or more tissue must decide."
             )
         return f"No order can be made yet: {self.needs}."

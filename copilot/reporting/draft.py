@@ -19,7 +19,7 @@ from .words import CLASSES, QUALITY, amount, classified, kind_of, measure_name, 
 
 SERIOUS = ("malignant", "pre-malignant")
 SYNOPTIC = ("category", "disease", "organ", "stain")
-MICROSCOPY = ("tissue", "closer", "resembles")
+MICROSCOPY = ("tissue", "closer_look", "resembles")
 
 
 def draft_report(

@@ -11,7 +11,7 @@ from slides import Evidence, Region, Slide, SlideError
 
 from .document import Figure
 
-PICTURED = ("category", "disease", "tissue", "organ")
+PICTURED = ("closer_look", "suspicious_fields", "category", "disease", "tissue", "organ")
 """Findings whose strongest fields are shown."""
 MOST_FIELDS = 4
 """Fields shown of one slide."""

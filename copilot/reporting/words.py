@@ -9,7 +9,7 @@ from slides import Evidence, Finding
 from ..certainty import certainty
 
 QUALITY = ("tissue_share", "focus", "pen", "stain_colour")
-CLASSES = ("stain", "organ", "category", "tissue", "disease", "closer", "resembles")
+CLASSES = ("stain", "organ", "category", "tissue", "disease", "closer_look", "resembles")
 _KINDS = {
     "stain": "Stain",
     "organ": "Organ",
@@ -17,7 +17,7 @@ _KINDS = {
     "tissue": "Tissue",
     "disease": "Lesion",
     "resembles": "Nearest reference case",
-    "closer look": "Closer look at the most suspicious fields",
+    "closer_look": "Closer look at the most suspicious fields",
     "tissue_share": "tissue",
     "stain_colour": "colour",
     "nuclei_density": "Density of nuclei",

@@ -214,7 +214,7 @@ def test_a_settled_differential_needs_no_test(knowledge: Knowledge) -> None:
 def test_what_stains_cannot_tell_is_said() -> None:
     found = plan("ulcerative colitis|Crohn's disease")
     assert found.verdict == "cannot separate"
-    assert "No test in the tables separates" in found.markdown()
+    assert "no test in the tables separates" in found.markdown()
 
 
 @pytest.mark.parametrize("differential", ["", "lung adenocarcinoma", "gastritis of some kind|<b>thing</b>"])
