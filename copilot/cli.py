@@ -27,6 +27,7 @@ from .commands.teach import teach
 from .commands.train_slide import train_slide
 from .commands.triage import audit_triage, calibrate_triage, triage
 from .commands.tune import tune
+from .commands.whatif import whatif
 from .process import prepare_process
 
 if TYPE_CHECKING:
@@ -341,6 +342,7 @@ def _fail(message: str) -> NoReturn:
 
 app.add_typer(evaluate.app)
 app.add_typer(survival.app)
+app.command()(whatif)
 app.command()(adapt)
 app.command("index")(make_index)
 app.command()(similar)

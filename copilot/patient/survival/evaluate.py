@@ -176,11 +176,14 @@ def _figures(curves: Curves, test: Rows, train: Rows, times: Array) -> tuple[flo
     from sksurv.metrics import concordance_index_censored, integrated_brier_score
 
     last = min(float(test.days.max()), float(train.days.max())) * 0.999
-    grid = times[(times < last) & (times > float(test.days.min()))]
+    grid = times[(times < last * 0.99) & (times > float(test.days.min()))]
     survival = curves(test, grid)
     risk = -np.log(np.maximum(survival, 1e-9)).mean(axis=1)
     c = float(concordance_index_censored(test.seen, test.days, risk)[0])
-    return c, float(integrated_brier_score(_outcome(train), _outcome(test), survival, grid))
+    # Who was followed longer than any training row has no weight in the censoring estimate.
+    weighed = test.days < train.days.max()
+    told = test.take(np.flatnonzero(weighed))
+    return c, float(integrated_brier_score(_outcome(train), _outcome(told), survival[weighed], grid))
 
 
 def _mean(figures: list[tuple[float, float]], place: int) -> float:

@@ -65,8 +65,9 @@ def save_model(model: SurvivalModel, settings: Settings, folder: Path) -> dict[s
 
 
 def shipped_models() -> list[str]:
-    """Names of the models that ship."""
-    return sorted(path.parent.name for path in WEIGHTS.glob(f"*/{_ARRAYS}") if (path.parent / _CARD).is_file())
+    """Names of the survival models that ship."""
+    folders = (path.parent for path in WEIGHTS.glob(f"*/{_ARRAYS}") if path.parent.name != "timeline")
+    return sorted(folder.name for folder in folders if (folder / _CARD).is_file())
 
 
 def load_model(name: str = DEFAULT) -> SurvivalModel:
