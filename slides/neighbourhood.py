@@ -30,7 +30,7 @@ def within(mask: Mask, radius: float) -> Mask:
     reach = math.floor(radius)
     grown = np.zeros((height + 2 * reach, width + 2 * reach), bool)
     for down in range(-reach, reach + 1):
-        along = math.floor(math.sqrt(radius**2 - down**2) + 1e-9)
+        along = max(across for across in range(reach + 1) if across == 0 or math.sqrt(across**2 + down**2) <= radius)
         rows = grown[reach + down : reach + down + height]
         for across in range(-along, along + 1):
             rows[:, reach + across : reach + across + width] |= mask

@@ -14,7 +14,10 @@ masks = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10_000)
 )
 
 
-@given(mask=masks, radius=st.floats(0.0, WIDEST + 4) | st.sampled_from([1.0, 2.0, 5.0, 13**0.5, 10.0]))
+@given(
+    mask=masks,
+    radius=st.floats(0.0, WIDEST + 4) | st.sampled_from([1.0, 2.0, 5.0, 13**0.5, 10.0, 0.9999999999, 4.9999999999]),
+)
 @settings(max_examples=200, deadline=None)
 def test_what_is_within_a_radius_is_what_the_distance_transform_says(mask: np.ndarray, radius: float) -> None:
     expected = ndimage.distance_transform_edt(~mask) <= radius if mask.any() else np.zeros_like(mask)
