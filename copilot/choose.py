@@ -297,7 +297,7 @@ def _likeness(said: Sequence[Meaning], finding: Finding, knowledge: Knowledge | 
 def _yes_or_no(said: Sequence[Meaning], asked: Meaning, seen: Sequence[Observation]) -> tuple[_Weighed, str | None]:
     """Weights of yes and no by the probability that what the question names is so."""
     nothing = _Weighed([0.0] * len(said), (), "")
-    if asked.beyond or (MARKER.search(canonical(asked.text)) and asked.stain is None):
+    if asked.beyond or (MARKER.search(canonical(asked.text)) and asked.stain in (None, "HE")):
         return nothing, "this cannot be read from such a section"
     odds: list[float] = []
     used: dict[str, str] = {}

@@ -136,6 +136,7 @@ def test_yes_and_no_follow_the_probability(text: str, answer: str) -> None:
         (("primary tumour", "metastasis"), "Which is it?"),
         (("positive", "negative"), "HER2?"),
         (("glomerulus", "tubule"), "What is shown?"),
+        (("yes", "no"), "Deep learning can read TP53 from H&E. What does this field show?"),
     ],
 )
 def test_what_no_section_shows_is_not_chosen(options: tuple[str, ...], text: str) -> None:
