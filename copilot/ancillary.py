@@ -64,7 +64,7 @@ def suggest_tests(
     named, unknown = _named(knowledge, candidates)
     known, unused = _known(knowledge, context, known_results or {})
     if len(named) < 2:
-        return _without_differential(knowledge, named, unknown, known, unused, context)
+        return _without_differential(knowledge, named, unknown, known, unused, context, len(candidates))
     chooser = _Chooser(knowledge, [entity for entity, _ in named], np.array([prior for _, prior in named]))
     after = chooser.after(known)
     chosen, panel = chooser.choose(after, known, limit)
@@ -351,8 +351,11 @@ def _without_differential(
     known: list[KnownResult],
     unused: tuple[str, ...],
     context: str | None,
+    names: int,
 ) -> TestPlan:
     needs = 'name at least two diagnoses to be separated, for instance --differential "A|B"'
+    if names > 1 and not unknown and named:
+        needs = f"the names stand for one entry of the tables, {named[0][0].name}, which no test splits; else {needs}"
     if named:
         alike = [entity.name for entity in knowledge.lookalikes(named[0][0].id)][:4]
         if alike:

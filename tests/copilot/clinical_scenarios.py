@@ -1,7 +1,7 @@
 """Textbook cases with a clinic: candidates, context, the tests a textbook would name in no order, and the verdict.
 
-Our own selection. The first 47 were used to mend names, entities and weights (38 right before, 45 after); the last 26,
-written after that, were right in 25 when first asked. `none` stands for: no stain decides.
+Our own selection, in three sets; after each, names, entities, beliefs and weights of the tables were mended. Right when
+first asked: 38 of the first 47, 25 of the next 26, 29 of the last 36. `none` stands for: no stain decides.
 """
 
 from __future__ import annotations
@@ -245,4 +245,105 @@ CLINICAL: tuple[tuple[str, str, str, str], ...] = (
     ("fibroadenoma|phyllodes tumour", "core, cellular stroma", "none", "cannot separate"),
     ("melanoma|squamous cell carcinoma of lung", "bone biopsy, no tumour left in the block", "none", "more tissue"),
     ("ovarian serous carcinoma|mesothelioma", "ascites, insufficient cells in the block", "none", "more tissue"),
+    (
+        "metastatic melanoma|metastatic breast carcinoma",
+        "axillary lymph node, woman 51, prior breast cancer and prior skin melanoma",
+        "SOX10 S100 GATA3 AE1_AE3 MELANA ER",
+        "order",
+    ),
+    (
+        "gastrointestinal stromal tumor|schwannoma|desmoid fibromatosis",
+        "small bowel mesentery, spindle cells",
+        "KIT DOG1 BCAT S100 SOX10",
+        "order",
+    ),
+    ("thymoma|T-lymphoblastic lymphoma", "anterior mediastinum, young man", "AE1_AE3 P63 P40 TDT CK19", "order"),
+    (
+        "cholangiocarcinoma|hepatocellular carcinoma|metastatic pancreatic adenocarcinoma",
+        "cirrhotic liver, 4 cm mass",
+        "ARG1 HEPPAR1 GPC3 CK7 CK19",
+        "order",
+    ),
+    (
+        "oncocytic adrenocortical tumour|phaeochromocytoma",
+        "adrenal mass with hypertension",
+        "CGA SYN INHIBIN SF1 MELANA",
+        "order",
+    ),
+    ("adrenal cortical carcinoma|pheochromocytoma", "adrenal mass 9 cm", "CGA SYN INHIBIN SF1 MELANA", "order"),
+    ("follicular lymphoma|reactive follicular hyperplasia", "cervical node, follicles", "BCL2 CD10 BCL6", "order"),
+    ("Burkitt lymphoma|diffuse large B-cell lymphoma", "ileocaecal mass, boy 9", "MYC_FISH BCL2 KI67 MYC", "order"),
+    ("hairy cell leukemia|splenic marginal zone lymphoma", "spleen", "BRAF_V600E CCND1", "order"),
+    (
+        "clear cell carcinoma of the ovary|yolk sac tumor|metastatic renal cell carcinoma",
+        "ovary, woman 35",
+        "SALL4 NAPSA HNF1B PAX8 AFP GPC3 CAIX CD10 CK7",
+        "order",
+    ),
+    ("endometrioid carcinoma of the ovary|granulosa cell tumour", "ovary", "INHIBIN EMA CALRET FOXL2 SF1", "order"),
+    (
+        "metastatic lobular carcinoma|diffuse gastric adenocarcinoma",
+        "gastric biopsy with signet cells",
+        "GATA3 ER TRPS1 CDX2",
+        "order",
+    ),
+    (
+        "anal squamous cell carcinoma|rectal adenocarcinoma|melanoma",
+        "low rectal mass, poorly differentiated",
+        "P40 CK20 CDX2 SOX10 S100 P63 CK5_6",
+        "order",
+    ),
+    (
+        "sarcomatoid mesothelioma|sarcomatoid carcinoma of the lung|synovial sarcoma",
+        "pleural spindle cell tumour",
+        "TLE1 SS18SSX SS18_FISH D2-40 CALRET WT1 GATA3 BAP1 AE1_AE3",
+        "order",
+    ),
+    (
+        "invasive urothelial carcinoma|squamous cell carcinoma|prostate adenocarcinoma",
+        "pelvic node",
+        "GATA3 NKX3-1 P40 PSA UPK",
+        "order",
+    ),
+    (
+        "nasopharyngeal carcinoma|diffuse large B-cell lymphoma",
+        "neck node, undifferentiated",
+        "EBER AE1_AE3 CD20 CD45",
+        "order",
+    ),
+    (
+        "olfactory neuroblastoma|sinonasal undifferentiated carcinoma|rhabdomyosarcoma",
+        "nasal cavity",
+        "SYN DESMIN MYOGENIN AE1_AE3 S100 CGA",
+        "order",
+    ),
+    (
+        "neurofibroma|desmoplastic melanoma",
+        "head and neck skin, man 70, spindle cells",
+        "SOX10 S100 CD34 MELANA PRAME EMA",
+        "order",
+    ),
+    ("microcystic adnexal carcinoma|basal cell carcinoma", "upper lip", "BEREP4 EMA CK20 CEA CK7", "order"),
+    ("dysgerminoma|large cell lymphoma", "ovary, woman 19", "OCT4 SALL4 PLAP CD45 CD20 KIT", "order"),
+    ("ependymoma|astrocytoma", "spinal cord, man 40", "EMA OLIG2 IDH1_R132H", "order"),
+    ("medulloblastoma|atypical teratoid rhabdoid tumour", "cerebellum, infant", "INI1", "order"),
+    ("solitary fibrous tumor|meningioma", "dura, woman 60", "STAT6", "order"),
+    ("Whipple disease|coeliac disease", "duodenal biopsy, foamy macrophages", "PAS PASD", "order"),
+    ("haemochromatosis|alcoholic hepatitis", "liver biopsy, ferritin 2,400", "PERLS", "order"),
+    ("primary biliary cholangitis|chronic hepatitis C", "liver biopsy", "none", "cannot separate"),
+    ("seborrheic keratosis|verruca vulgaris", "back, brown papule", "none", "cannot separate"),
+    ("lipoma|normal fat", "forearm, mobile soft lump 2 cm", "none", "cannot separate"),
+    ("acute appendicitis|normal appendix", "right iliac fossa pain", "none", "cannot separate"),
+    ("tubular adenoma|tubulovillous adenoma", "sigmoid polyp", "none", "cannot separate"),
+    ("nodular goitre|follicular adenoma", "thyroid lobe", "none", "cannot separate"),
+    ("epidermal cyst|pilar cyst", "scalp", "none", "cannot separate"),
+    ("carcinoma|lymphoma", "core biopsy, extensively crushed, only a few cells", "AE1_AE3 CD45 CD20", "more tissue"),
+    ("breast carcinoma|lung adenocarcinoma", "cell block acellular", "none", "more tissue"),
+    ("DLBCL|Burkitt lymphoma", "tissue block exhausted after H&E levels", "none", "more tissue"),
+    (
+        "lung adenocarcinoma|lung squamous cell carcinoma",
+        "a few atypical cells, no more tissue in block, EGFR needed",
+        "TTF1 P40",
+        "more tissue",
+    ),
 )
