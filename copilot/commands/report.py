@@ -39,6 +39,9 @@ def report(
     sign_out: Annotated[
         str | None, typer.Option(metavar="NAME", help="Sign: freezes this version under your name.")
     ] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="FILE|URL", help="Case store whose audit log a signature is entered in.")
+    ] = None,
     amend: Annotated[bool, typer.Option(help="Begin the next version of a signed report.")] = False,
     mpp: Annotated[
         float | None, typer.Option(help="µm per pixel of level 0, where the file does not state it.")
@@ -54,6 +57,8 @@ def report(
         check_target(target)
     if not paths and edited is None:
         raise UsageError("name slides, or an earlier draft with --from REPORT.json")
+    if store is not None and sign_out is None:
+        raise UsageError("--store takes a signature: add --sign-out NAME")
     if amend and edited is None:
         raise UsageError("--amend takes a signed version: add --from REPORT.json")
     if sign_out is not None and not any(ending(target) == ".json" for target in out):
@@ -71,6 +76,8 @@ def report(
             made, changed = edits.keep_edits(made, old, amend=amend)
     if sign_out is not None:
         made = edits.sign_out(made, sign_out, now())
+        if store is not None:
+            _log(made, store)
     written = [file.name for target in out for file in write_report(made, target)]
     show_progress("")
     if as_json:
@@ -87,6 +94,23 @@ def report(
     typer.echo(f"{state} written to {', '.join(written)}")
     for one in changed:
         typer.echo(str(one))
+
+
+def _log(signed: Report, store: str) -> None:
+    """Enters the signature in the audit log, before any file is written: slides by content hash, nobody else named."""
+    from copilot.store.store import open_store
+
+    assert signed.signature is not None
+    told = signed.signature.as_json()
+    details = {
+        "version": signed.version,
+        "amends": signed.amends,
+        "slides": sorted(signed.signature.slides.values()),
+        "models_sha256": told["models_sha256"],
+        "templates_sha256": told["templates_sha256"],
+    }
+    with open_store(store) as opened:
+        opened.note(signed.signature.by, "signed out a report", signed.signature.content_sha256, details)
 
 
 def _drafted(paths: Sequence[Path], context: str | None, results: Sequence[str], mpp: float | None) -> Report:

@@ -14,6 +14,7 @@ from copilot.cli import app
 from copilot.reporting import edits
 from copilot.reporting.document import Report
 from copilot.reporting.export import FORMS, check_target, write_report
+from copilot.store.store import open_store
 from slides import PathcopilotError, UsageError
 
 from .reported import MadeEye, report_on
@@ -171,6 +172,20 @@ def test_the_verb_drafts_keeps_edits_renders_and_signs(
     assert isinstance(refused.exception, PathcopilotError)
     assert run("--from", signed, "--amend", "--out", str(tmp_path / "3.json")).exit_code == 0
     assert edits.read_report(tmp_path / "3.json").version == 2
+
+
+def test_a_signature_is_entered_in_the_audit_log(report: Report, tmp_path: Path) -> None:
+    write_report(report, tmp_path / "draft.json")
+    paths = [str(tmp_path / name) for name in ("draft.json", "signed.json", "cases.sqlite")]
+    done = run("--from", paths[0], "--out", paths[1], "--sign-out", "Dr A. Example", "--store", paths[2])
+    assert done.exit_code == 0, done.exception
+    signed = edits.read_report(Path(paths[1])).signature
+    assert signed is not None
+    with open_store(paths[2]) as store:
+        (entry,) = store.audit_log(signed.content_sha256)
+        assert (entry.actor, entry.action) == ("Dr A. Example", "signed out a report")
+        assert report.slides[0].name not in json.dumps(entry.details)
+        assert store.first_broken_entry() is None
 
 
 @pytest.mark.parametrize(
