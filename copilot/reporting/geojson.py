@@ -30,8 +30,8 @@ class Annotation:
 
 
 def collections(report: Report) -> list[dict[str, Any]]:
-    """One FeatureCollection a slide, in the report's order: QuPath reads one for an image."""
-    names = list(dict.fromkeys(item.slide for item in report.evidence))
+    """One FeatureCollection a slide, in the order of `report.slides`: QuPath reads one for an image."""
+    names = list(dict.fromkeys([*(facts.name for facts in report.slides), *(item.slide for item in report.evidence)]))
     found = {facts.name: facts for facts in report.slides}
     out = []
     for name in names:
