@@ -73,7 +73,7 @@ def generated_predictions() -> list[Prediction]:
     found: list[Prediction] = []
     for name in shipped_models():
         model = load_model(name)
-        for i in range(450):
+        for i in range(360):
             covariates: dict[str, Any] = {"diagnosis": model.made.diagnosis}
             for covariate in model.made.covariates:
                 told = model.told[int(draw.integers(len(model.told)))].get(covariate.name)

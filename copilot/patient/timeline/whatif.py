@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,10 +137,7 @@ def support(record: Record, what: str) -> float:
         value = getattr(record, name)
         if not low <= value <= high:
             raise UsageError(f"{what}: {name} of {value:g} lies outside of the simulated cohort ({low:g} to {high:g})")
-    stays = draw_stays(_REFERENCE, 1, 99)
-    known = _place(stays.age, stays.crp, stays.creatinine)
-    reference, calibration = known[: _REFERENCE // 2], known[_REFERENCE // 2 :]
-    scores = np.array([_distance(row, reference) for row in calibration])
+    reference, scores = _supported()
     score = _distance(_place(*(np.array([getattr(record, name)]) for name in LIMITS))[0], reference)
     p = float((1 + (scores >= score).sum()) / (1 + len(scores)))
     if p < SUPPORT_LEVEL:
@@ -217,6 +215,15 @@ def _tokens(timeline: Timeline, record: Record) -> NDArray[np.int64]:
     one = (np.array([value]) for value in (record.age, record.female, record.crp, record.creatinine, record.blood))
     tokens: NDArray[np.int64] = admission(timeline.vocabulary, *one)[0]
     return tokens
+
+
+@cache
+def _supported() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Simulated stays (n, 3) that records are compared with, and the distances of others (n,) to them."""
+    stays = draw_stays(_REFERENCE, 1, 99)
+    known = _place(stays.age, stays.crp, stays.creatinine)
+    reference, calibration = known[: _REFERENCE // 2], known[_REFERENCE // 2 :]
+    return reference, np.array([_distance(row, reference) for row in calibration])
 
 
 def _place(age: NDArray[np.float64], crp: NDArray[np.float64], creatinine: NDArray[np.float64]) -> NDArray[np.float64]:
