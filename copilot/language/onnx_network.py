@@ -22,6 +22,7 @@ GRAPH, WORDS, EMBEDDING = "graph.onnx", "words.onnx", "embedding.safetensors"
 _EMBEDDING_NAME = "model.embed_tokens.weight"
 _GROWTH = 512  # tokens by which the cache grows
 _FIRST = 64  # words of a rounded first choice, whose logits are then made exact
+_ALONE = 2  # so many new tokens are too little work for threads that wait for each other at every matrix
 
 
 def write_graph(
@@ -54,7 +55,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
-        """`threads` None takes as many as torch has."""
+        """`threads` None takes as many as torch has; they read, and one of them writes."""
         import onnxruntime
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -63,15 +64,20 @@ class OnnxNetwork:
         self._embedding = torch.from_numpy(load_file(folder / EMBEDDING)["whole"])
         self._shape = Shape.of(config)
         self._branches = Branches()
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads or torch.get_num_threads()
-        settings.log_severity_level = 3
-        provided = {"sess_options": settings, "providers": ["CPUExecutionProvider"]}
-        self._session = onnxruntime.InferenceSession(str(folder / GRAPH), **provided)
-        words = folder / WORDS
-        self._words = onnxruntime.InferenceSession(str(words), **provided) if words.is_file() else None
+
+        def session(file: str, count: int) -> Any:
+            settings = onnxruntime.SessionOptions()
+            settings.intra_op_num_threads = count
+            settings.log_severity_level = 3
+            provided = {"sess_options": settings, "providers": ["CPUExecutionProvider"]}
+            return onnxruntime.InferenceSession(str(folder / file), **provided)
+
+        many = threads or torch.get_num_threads()
+        self._sessions = {count: session(GRAPH, count) for count in {many, 1}}
+        self._most = many
+        self._words = session(WORDS, 1) if (folder / WORDS).is_file() else None
         self._cache = torch.empty(0)
-        self._binding: Any = None
+        self._bindings: dict[int, Any] = {}
 
     @property
     def length(self) -> int:
@@ -83,6 +89,8 @@ class OnnxNetwork:
         """Feeds n tokens and returns the logits, float32 (len(rows), vocabulary), after the tokens `rows`."""
         total = self.length + len(ids)
         self._reserve(total)
+        count = 1 if len(ids) <= _ALONE else self._most
+        binding = self._bindings[count]
         depths, seen = self._branches.grow(parents)
         bias = torch.zeros(1, 1, len(ids), total)
         if seen is not None:
@@ -97,10 +105,10 @@ class OnnxNetwork:
             "rows": torch.tensor(list(rows)),
         }
         for name, value in given.items():
-            self._bind(self._binding.bind_input, name, value)
+            self._bind(binding.bind_input, name, value)
         wanted = torch.empty(1, len(rows), self._shape.width)
-        self._bind(self._binding.bind_output, "wanted", wanted)
-        self._session.run_with_iobinding(self._binding)
+        self._bind(binding.bind_output, "wanted", wanted)
+        self._sessions[count].run_with_iobinding(binding)
         if greedy and self._words is not None:
             return self._likeliest(self._words, wanted)
         with torch.inference_mode():
@@ -128,11 +136,12 @@ class OnnxNetwork:
         if capacity:
             grown[..., :capacity, :] = self._cache
         self._cache = grown
-        self._binding = self._session.io_binding()
-        for layer in range(shape.layers):
-            for place, name in enumerate(("keys", "values")):
-                self._bind(self._binding.bind_input, f"{name}.{layer}", grown[layer, place])
-                self._bind(self._binding.bind_output, f"new_{name}.{layer}", grown[layer, place])
+        self._bindings = {count: session.io_binding() for count, session in self._sessions.items()}
+        for binding in self._bindings.values():
+            for layer in range(shape.layers):
+                for place, name in enumerate(("keys", "values")):
+                    self._bind(binding.bind_input, f"{name}.{layer}", grown[layer, place])
+                    self._bind(binding.bind_output, f"new_{name}.{layer}", grown[layer, place])
 
     def _bind(self, bind: Callable[..., None], name: str, value: Tensor) -> None:
         kind = {torch.float32: np.float32, torch.int64: np.int64, torch.int32: np.int32}[value.dtype]
