@@ -68,7 +68,7 @@ def test_weights_equal_those_that_transformers_reads(reference: tuple[Any, Any])
 
 def test_prompts_are_those_of_the_chat_template(reference: tuple[Any, Any]) -> None:
     tokenizer, _ = reference
-    tokens = load_embedded("float32")._tokens
+    tokens = load_embedded("float32", tuned=False)._tokens
     for question in QUESTIONS:
         turns: list[Message] = [
             *_prompt(question),
@@ -82,7 +82,7 @@ def test_prompts_are_those_of_the_chat_template(reference: tuple[Any, Any]) -> N
 
 
 def test_greedy_text_equals_the_reference_in_float32(reference: tuple[Any, Any]) -> None:
-    model = load_embedded("float32")
+    model = load_embedded("float32", tuned=False)
     for question in QUESTIONS:
         ours = "".join(model.stream(_prompt(question), max_new_tokens=LENGTH))
         assert ours == _greedy(*reference, question)
@@ -93,7 +93,7 @@ def test_bfloat16_is_no_further_from_the_reference_than_transformers_in_bfloat16
     from transformers import AutoModelForCausalLM
 
     theirs = AutoModelForCausalLM.from_pretrained(convert("bfloat16"), dtype=torch.bfloat16)
-    ours = load_embedded("bfloat16")
+    ours = load_embedded("bfloat16", tuned=False)
     gaps = {"ours": 0.0, "theirs": 0.0}
     for question in QUESTIONS:
         ids = ours._tokens.prompt(_prompt(question))

@@ -3,7 +3,7 @@
 log hazard of interval k = base_k + Σ_m g_m · x_m·w_m, with the gate g a softmax over the modalities present of the
 towers' outputs and presence bits. Likelihood of Kvamme and Borgan, "Continuous and discrete-time survival prediction
 with neural networks" (2021), PC-hazard, in which a ridge on w and no interaction with time is a ridge Cox model on a
-piecewise exponential baseline; perceptron towers lost to that on every set tried. Members are fitted together, each
+piecewise exponential baseline. Members are fitted together, each
 on a bootstrap of the patients; the band is their spread. Modalities are dropped at random while fitting, so every
 subset works.
 """
