@@ -152,9 +152,15 @@ def _judge(text: str, statement: Statement, ground: Ground) -> Claim:
     return Claim(
         claim.text,
         claim.status,
-        tuple(dict.fromkeys((*statement.evidence, *claim.evidence))),
+        tuple(dict.fromkeys((*statement.evidence, *_of_same_slides(claim.evidence, statement.evidence, ground)))),
         tuple(dict.fromkeys((*statement.sources, *claim.sources))),
     )
+
+
+def _of_same_slides(found: Sequence[int], stated: Sequence[int], ground: Ground) -> list[int]:
+    """What the checker found of the slides that a statement is about: two slides may hold the same finding."""
+    slides = {ground.evidence[index].slide for index in stated}
+    return [index for index in found if not slides or ground.evidence[index].slide in slides]
 
 
 def pictures_of(ground: Ground) -> list[Picture]:
