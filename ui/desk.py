@@ -168,6 +168,9 @@ class Desk:
         useful = event._data.get("useful")
         if key is None or state is None or exchange is None or not isinstance(useful, bool):
             return gr.skip()
+        first = None if exchange.again is None else state.exchanges[exchange.again]
+        if first is not None and first.answer is not None and first.answer.text == getattr(exchange.answer, "text", ""):
+            return gr.skip()  # the same words are no choice
         exchange.vote = "up" if useful else "down"
         if exchange.again is None:
             self.votes.thumb(exchange, useful)

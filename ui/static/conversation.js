@@ -68,6 +68,9 @@ export function mount({element, trigger, props, watch}) {
     const told = all().some((other) => other.again === exchange.number);
     const otherwise = el("button", {type: "button", class: "judge",
       onclick: () => trigger("again", {slide: exchange.slide, number: exchange.number})}, "Say it differently");
+    const words = (one) => one?.sentences.map((said) => said.text).join(" ");
+    if (exchange.again !== null && words(exchange) === words(all().find((one) => one.number === exchange.again)))
+      return [el("p", {class: "note"}, "There is no other wording of these findings.")];
     return exchange.again === null
       ? [say(true, "Useful"), say(false, "Not useful"), told ? null : otherwise]
       : [say(true, "Better than before"), say(false, "Worse")];
