@@ -172,10 +172,9 @@ class Desk:
         if first is not None and first.answer is not None and first.answer.text == getattr(exchange.answer, "text", ""):
             return gr.skip()  # the same words are no choice
         exchange.vote = "up" if useful else "down"
-        if exchange.again is None:
+        if first is None:
             self.votes.thumb(exchange, useful)
         else:
-            first = state.exchanges[exchange.again]
             self.votes.prefer(*((exchange, first) if useful else (first, exchange)))
         return self._conversation(key, state)
 
